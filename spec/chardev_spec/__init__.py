@@ -1,0 +1,1 @@
+"""chardev_spec: what a SPICE character device does, as a state machine that runs."""
