@@ -9,7 +9,7 @@ Each cites the rules that it states; many are there because the others need them
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from chardev_spec.contract import Contract
 from chardev_spec.events import (
@@ -257,7 +257,7 @@ def write_queue_is_in_order(machine: Contract) -> bool:
 @device_invariant("WR-3", "WR-5")
 def written_buffers_have_a_writer(machine: Contract) -> bool:
     """Buffers whose price is still to be returned belong to a writer on the stack."""
-    return machine.device.writing or machine.buffers.first(Place.WRITTEN) is None
+    return machine.device.writing or not machine.buffers.any_in(Place.WRITTEN)
 
 
 @device_invariant("WR-5")
@@ -428,7 +428,7 @@ def awaiting_devices_are_quiet(machine: Contract) -> bool:
     return device.awaiting is None or (
         device.awaiting in machine.clients
         and machine.clients.count() == 1
-        and machine.buffers.first(Place.CURRENT) is None
+        and not machine.buffers.any_in(Place.CURRENT)
         and (not device.write_outstanding or device.answer_ignored)
         and machine.send_queue.empty()
         and not device.sealed
@@ -468,4 +468,6 @@ def only_references_are_dropped(machine: Contract, event: Callback) -> bool:
     return isinstance(event, UnrefMsgToClient) or not machine.device.destroyed
 
 
-_declare(Scope.EVENT, ("LC-5",), only_references_are_dropped)
+_ANY_EVENT: Final = _declare(Scope.EVENT, ("LC-5",), only_references_are_dropped)
+for _kind in get_args(Callback):
+    EVENT_INVARIANTS.setdefault(_kind, []).append(_ANY_EVENT)

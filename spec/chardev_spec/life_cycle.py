@@ -36,7 +36,7 @@ class LifeCycle(Reading):
     def opaque_get(self, frame: Frame) -> None:
         """spice_char_device_state_opaque_get: what the owner gave at creation.
 
-        The specification has no owner and keeps nothing for it: what matters here is that the call changes nothing.
+        The specification keeps nothing for an owner: what matters here is that the call changes nothing (LC-5).
         """
         self.check_alive()
 
@@ -118,7 +118,6 @@ class LifeCycle(Reading):
 
     def retry_timer_fired(self, frame: Frame) -> Steps[None]:
         """The retry timer: it does what wakeup does (WR-4, WR-5); when not armed, nothing (LC-9)."""
-        self.check_alive()
         if self.device.retry_armed:
             self.device.retry_armed = False
             yield from self.wakeup(frame)
@@ -172,7 +171,7 @@ class LifeCycle(Reading):
         return wait_for_migrate_data and (
             not self.clients.empty()
             or device.active
-            or self.buffers.first(Place.CURRENT) is not None
+            or self.buffers.any_in(Place.CURRENT)
             or device.writing
             or device.reading
         )

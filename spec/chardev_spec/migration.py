@@ -35,7 +35,7 @@ class Migration(LifeCycle):
         """spice_char_device_state_migrate_data_marshall: the record of this device, which is sealed (MIG-2).
 
         The write data is referenced, not copied: each buffer stays valid until the marshaller drops it (BUF-2).
-        It is written here as if it follows the record at once.
+        The record says where it begins as if it follows at once (MIG-1).
         """
         self.check_alive()
         client = self.check_can_marshal()
@@ -66,8 +66,6 @@ class Migration(LifeCycle):
             raise CannotMarshalError("the device is running; stop it first")
         if device.awaiting is not None:
             raise CannotMarshalError("the device awaits migration data itself")
-        if device.sealed:
-            raise CannotMarshalError("the device has been marshalled already")
         if device.frames > 1:
             raise CannotMarshalError("this is inside a callback of the device")
         if self.clients.count() != 1:
@@ -87,7 +85,7 @@ class Migration(LifeCycle):
         return client
 
     def restore(self, frame: Frame, message: bytes) -> Steps[None]:
-        """spice_char_device_state_restore: become what the source was (MIG-4).
+        """spice_char_device_state_restore: become what the source was (MIG-4, MIG-6).
 
         `message` is the whole message, its 8-byte header included.
         Bad data is refused with `BadMigrationDataError` and changes nothing (MIG-5).

@@ -77,6 +77,7 @@ class Reading(Writing):
             if not goes_on:
                 return Outcome.LIMIT
         device.read_asked = False
+        assert device.port is not None
         message = yield ReadOneMsgFromDevice(device.port)
         if device.destroyed:
             if message is not None:
@@ -96,7 +97,10 @@ class Reading(Writing):
         return Outcome.MOVED
 
     def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
-        """CB-2, RD-2: the message goes to the clients attached now that still are when their turn comes, once each."""
+        """CB-2, RD-2: the message goes to the clients attached now that still are when their turn comes, once each.
+
+        Any client may be removed meanwhile, not only the one being served (CB-3).
+        """
         recipients = self.clients.newest_first()
         while (yield LOOP) and recipients:
             client = recipients.pop(0)
@@ -243,7 +247,6 @@ class Reading(Writing):
 
         A timer that is not armed does nothing (LC-9).
         """
-        self.check_alive()
         client = self.clients.attached(peer)
         if client is not None and self.clients[client].wait_armed:
             yield from self.ask_to_remove(frame, client)

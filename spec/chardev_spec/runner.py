@@ -19,14 +19,8 @@ from typing import Any, Final, Protocol
 
 from chardev_spec.conditions import Frame
 from chardev_spec.contract import Contract
-from chardev_spec.events import Callback, Choice, ChooseGoOn, ChooseOffer, Loop
-from chardev_spec.invariants import (
-    EVENT_INVARIANTS,
-    INVARIANTS,
-    Invariant,
-    Scope,
-    only_references_are_dropped,
-)
+from chardev_spec.events import Callback, Choice, ChooseGoOn, ChooseOffer, Loop, PortWrite
+from chardev_spec.invariants import EVENT_INVARIANTS, INVARIANTS, Invariant, Scope
 from chardev_spec.state import Port, State
 
 
@@ -61,16 +55,25 @@ class Call:
     and `raised` the first exception of its callbacks.
     """
 
-    __slots__ = ("_generator", "_runner", "event", "frame", "function", "raised", "result")
+    __slots__ = ("_runner", "event", "frame", "function", "generator", "raised", "result")
 
     def __init__(self, runner: "Runner", function: str) -> None:
         self._runner = runner
-        self._generator: GeneratorType[Any, Any, Any] | None = None
+        self.generator: GeneratorType[Any, Any, Any] | None = None
         self.function = function
         self.frame = Frame()
         self.event: Callback | None = None
         self.result: Any = None
         self.raised: BaseException | None = None
+
+    def innermost(self) -> str:
+        """The name of the machine's function that waits for the answer."""
+        generator: Any = self.generator
+        name = self.function
+        while isinstance(generator, GeneratorType):
+            name = generator.gi_code.co_name
+            generator = generator.gi_yieldfrom
+        return name
 
     def answer(self, value: Any = None, raised: BaseException | None = None) -> None:
         """Answer the callback and go on to the next one, or to the end.
@@ -82,10 +85,8 @@ class Call:
             self.frame.raised = True
             if self.raised is None:
                 self.raised = raised
-            value = 0
-            if type(self.event).__name__ != "PortWrite":
-                value = None
-        self._runner.advance_call(self, self._generator, value)
+            value = 0 if type(self.event) is PortWrite else None
+        self._runner.advance_call(self, self.generator, value)
 
 
 class Runner:
@@ -127,7 +128,7 @@ class Runner:
                 value = environment_answer(call.event)
             except InvariantViolationError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a callback raises is an answer (CB-5)
                 call.answer(raised=error)
             else:
                 call.answer(value)
@@ -146,7 +147,7 @@ class Runner:
         try:
             result = getattr(self.machine, function)(call.frame, *arguments)
             if type(result) is GeneratorType:
-                call._generator = result
+                call.generator = result
                 self.advance_call(call, result, None)
             else:
                 self._end(call, result)
@@ -211,7 +212,6 @@ class Runner:
             for invariant in EVENT_INVARIANTS.get(type(event), ()):
                 if not invariant.holds(machine, event):
                     raise InvariantViolationError(invariant, event, self._where(event))
-            only_references_are_dropped(machine, event)
         elif not self.stack:
             for invariant in _BY_SCOPE[Scope.OUTSIDE]:
                 if not invariant.holds(machine):

@@ -283,12 +283,9 @@ class SendQueue(Table[QueuedMessage]):
 
     __slots__ = ()
 
-    def first(self, client: int) -> int | None:
-        """The oldest entry of the client's queue."""
-        for row in self._rows.values():
-            if row.client == client:
-                return row.handle
-        return None
+    def first(self, client: int) -> int:
+        """The oldest entry of the client's queue, which must not be empty."""
+        return next(row.handle for row in self._rows.values() if row.client == client)
 
     def drain(self, client: int) -> list[Message]:
         """Take the client's whole queue away; its messages, oldest first."""
@@ -371,11 +368,13 @@ class Buffers(Table[Buffer]):
         self._next_order += 1
         self.move(handle, Place.QUEUED)
 
-    def first(self, place: Place) -> int | None:
-        """The oldest buffer in `place` (CURRENT, QUEUED or WRITTEN)."""
-        for handle in self._ordered[place]:
-            return handle
-        return None
+    def any_in(self, place: Place) -> bool:
+        """Whether a buffer is in `place` (CURRENT, QUEUED or WRITTEN)."""
+        return bool(self._ordered[place])
+
+    def first(self, place: Place) -> int:
+        """The oldest buffer in `place` (CURRENT, QUEUED or WRITTEN), which must not be empty."""
+        return next(iter(self._ordered[place]))
 
     def rows(self, place: Place) -> list[Buffer]:
         """The buffers in `place` (CURRENT, QUEUED or WRITTEN), oldest first."""
@@ -391,9 +390,7 @@ class Buffers(Table[Buffer]):
 
     def first_pending(self) -> int:
         """The head of the write queue, which must not be empty."""
-        for handle in self._ordered[Place.CURRENT] or self._ordered[Place.QUEUED]:
-            return handle
-        raise LookupError("the write queue is empty")
+        return next(iter(self._ordered[Place.CURRENT] or self._ordered[Place.QUEUED]))
 
     def pending_count(self) -> int:
         """How many buffers are queued or current."""
@@ -406,7 +403,7 @@ class Buffers(Table[Buffer]):
     def pending_in_order(self) -> bool:
         """Whether the order numbers rise along the write queue (WR-1)."""
         rows = self.pending_rows()
-        return all([rows[i].order < rows[i + 1].order for i in range(len(rows) - 1)])
+        return all(rows[i].order < rows[i + 1].order for i in range(len(rows) - 1))
 
     def pending_bytes(self) -> int:
         """How many bytes the write queue still has to write."""

@@ -107,6 +107,7 @@ class Writing(Buffers):
         device.write_asked = False
         device.write_outstanding = True
         device.answer_ignored = False
+        assert device.port is not None
         taken = yield PortWrite(device.port, offer.data)
         self.keep_spare(self.buffers.end_offer())
         if device.destroyed:
@@ -151,7 +152,7 @@ class Writing(Buffers):
         """Return the prices of the written buffers, one by one, in order (WR-3)."""
         frame.moved += completed
         frame.progressed = True
-        while (yield LOOP) and self.buffers.first(Place.WRITTEN) is not None:
+        while (yield LOOP) and self.buffers.any_in(Place.WRITTEN):
             yield from self.give_back(frame, self.buffers.first(Place.WRITTEN))
 
     def fail_port(self, frame: Frame) -> Steps[None]:
