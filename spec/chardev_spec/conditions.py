@@ -23,14 +23,16 @@ class Frame:
     `raised` is set by the runner when a callback of this frame raises (CB-5).
     `moved` counts the buffers completed and messages read by it (WR-5), `progressed` says whether it moved
     anything at all, part of a buffer included.
+    `limited` says whether a limit stopped one of its passes (WR-5).
     """
 
-    __slots__ = ("moved", "progressed", "raised")
+    __slots__ = ("limited", "moved", "progressed", "raised")
 
     def __init__(self) -> None:
         self.raised = False
         self.moved = 0
         self.progressed = False
+        self.limited = False
 
 
 class Conditions:
@@ -61,9 +63,13 @@ class Conditions:
         """Whether a message may be sent to this client now (RD-1, RD-6); without flow control always (TOK-4)."""
         return not row.leaving and (not row.flow_control or row.send_tokens > 0)
 
+    def wants_messages(self) -> bool:
+        """RD-1: whether someone may be sent to, or there is no client at all, so that what is read is dropped."""
+        return self.clients.empty() or self.clients.exists(self.has_credit)
+
     def may_read(self) -> bool:
-        """RD-1: whether the port may be read: someone may be sent to, or there is no client at all."""
-        return self.may_move() and (self.clients.empty() or self.clients.exists(self.has_credit))
+        """RD-1: whether the port may be read."""
+        return self.may_move() and self.wants_messages()
 
     def write_owed(self) -> bool:
         """WR-6: whether pending data relies on the retry timer: no writer is on the stack, no wakeup is to come."""

@@ -67,7 +67,11 @@ class LifeCycle(Reading):
         else:
             self.check_port(port)
             self.attach(port)
-            yield from self.write_and_read(frame)
+            yield from self.after_attach(frame)
+
+    def after_attach(self, frame: Frame) -> Steps[None]:
+        """LC-4: a port was attached to the device, which writes and reads."""
+        yield from self.write_and_read(frame)
 
     # Running
 
@@ -79,11 +83,7 @@ class LifeCycle(Reading):
         while (yield LOOP) and progressed and self.device.running and not frame.raised:
             frame.progressed = False
             yield from self.take_turns(frame)
-            progressed = frame.progressed and not self.stopped_by_limit()
-
-    def stopped_by_limit(self) -> bool:
-        """WR-5: whether a limit left something behind, for the retry timer to go on with."""
-        return self.device.write_limited or self.read_owed()
+            progressed = frame.progressed and not frame.limited
 
     def stop(self, frame: Frame) -> None:
         """spice_char_device_stop: not running, not active; nothing queued is lost (LC-2, LC-8)."""
@@ -150,18 +150,29 @@ class LifeCycle(Reading):
         self.check_count("send_tokens", send_tokens)
         if self.clients.attached(peer) is not None:
             raise ClientAlreadyAttachedError(f"client {peer!r} is attached already")
+        self.check_not_starving(flow_control, client_tokens)
+        if self.refuses_client(wait_for_migrate_data):
+            return False
+        credit = self.credit_while_awaiting(send_tokens) if wait_for_migrate_data else send_tokens
+        client = self.attach_client(peer, flow_control, client_tokens, credit, max_send_queue_size)
+        self.device.awaiting = client if wait_for_migrate_data else None
+        yield from self.after_client_add(frame)
+        return True
+
+    def check_not_starving(self, flow_control: bool, client_tokens: int) -> None:
+        """LC-6: a window below the interval would never be announced again."""
         if flow_control and 0 < client_tokens < self.device.interval:
             raise StarvingWindowError(
                 f"a window of {client_tokens} tokens never reaches the interval of {self.device.interval}"
             )
-        if self.refuses_client(wait_for_migrate_data):
-            return False
-        given = 0 if wait_for_migrate_data else send_tokens
-        client = self.attach_client(peer, flow_control, client_tokens, given, max_send_queue_size)
-        if wait_for_migrate_data:
-            self.device.awaiting = client
+
+    def credit_while_awaiting(self, send_tokens: int) -> int:
+        """MIG-4: the send tokens that a client has before its migration data comes, which brings them: none."""
+        return 0
+
+    def after_client_add(self, frame: Frame) -> Steps[None]:
+        """LC-6: a client has joined the device, which writes and reads."""
         yield from self.write_and_read(frame)
-        return True
 
     def refuses_client(self, wait_for_migrate_data: bool) -> bool:
         """LC-6: no client joins a sealed or an awaiting device, and none awaits on a device that has moved."""
@@ -185,21 +196,30 @@ class LifeCycle(Reading):
         max_send_queue_size: int,
     ) -> int:
         """LC-6: a new attachment; a peer that comes back is another client (BUF-4)."""
-        client = self.clients.next_handle()
-        self.clients.insert(
-            Client(
-                client,
-                peer,
-                flow_control=flow_control,
-                window=client_tokens,
-                tokens=client_tokens,
-                freed=0,
-                send_tokens=send_tokens,
-                max_send_queue_size=max_send_queue_size,
-                granted=send_tokens,
-            )
+        row = self.new_client(peer, flow_control, client_tokens, send_tokens, max_send_queue_size)
+        self.clients.insert(row)
+        return row.handle
+
+    def new_client(
+        self,
+        peer: Peer,
+        flow_control: bool,
+        client_tokens: int,
+        send_tokens: int,
+        max_send_queue_size: int,
+    ) -> Client:
+        """LC-6: what an attachment begins with; without flow control its counts mean nothing (TOK-4)."""
+        return Client(
+            self.clients.next_handle(),
+            peer,
+            flow_control=flow_control,
+            window=client_tokens,
+            tokens=client_tokens,
+            freed=0,
+            send_tokens=send_tokens,
+            max_send_queue_size=max_send_queue_size,
+            granted=send_tokens,
         )
-        return client
 
     def client_remove(self, frame: Frame, peer: Peer) -> Steps[None]:
         """spice_char_device_client_remove: delist the client, drop what is its own, then write and read (LC-7).
@@ -212,18 +232,24 @@ class LifeCycle(Reading):
         messages = self.send_queue.drain(client)
         self.disown_buffers(client)
         self.clients.delete(client)
-        if device.awaiting == client:
+        was_awaited = device.awaiting == client
+        if was_awaited:
             device.awaiting = None
         returned = self.end_seal()
         if self.clients.empty():
             device.spare_bytes = 0
         device.write_due += 1
         device.read_due += 1
-        yield from self.free_self_tokens(frame, returned, messages)
+        yield from self.free_self_tokens(frame, returned)
+        yield from self.drop_messages(frame, messages)
         if device.destroyed:
             return
         device.write_due -= 1
         device.read_due -= 1
+        yield from self.after_client_remove(frame, was_awaited)
+
+    def after_client_remove(self, frame: Frame, was_awaited: bool) -> Steps[None]:
+        """LC-7: a client has left the device, which writes and reads, whether or not that ended an awaiting."""
         yield from self.write_and_read(frame)
 
     def disown_buffers(self, client: int) -> None:
@@ -261,13 +287,14 @@ class LifeCycle(Reading):
         self.buffers.update(lambda row: row.marshalled, marshalled=lambda row: False)
         return returned
 
-    def free_self_tokens(
-        self, frame: Frame, returned: int, messages: list[Message]
-    ) -> Steps[None]:
-        """SELF-3, CB-4: say that self tokens have returned, then drop the references to what was queued."""
+    def free_self_tokens(self, frame: Frame, returned: int) -> Steps[None]:
+        """SELF-3: say of each self token that has returned that it has."""
         while (yield LOOP) and returned > 0 and not self.device.destroyed:
             returned -= 1
             yield OnFreeSelfToken()
+
+    def drop_messages(self, frame: Frame, messages: list[Message]) -> Steps[None]:
+        """CB-4: drop the references to messages that were queued."""
         while (yield LOOP) and messages:
             yield from self.unref(messages.pop(0))
 
@@ -286,12 +313,15 @@ class LifeCycle(Reading):
         todo = self.clients.newest_first()
         self.reset_stop()
         self.reset_detach()
-        self.reset_migration()
-        self.reset_client_tokens()
-        returned = self.reset_buffers()
+        self.reset_awaiting()
+        self.reset_seal()
+        returned = self.reset_pending_buffers()
+        self.reset_held_buffers()
+        self.reset_wait_timers()
         messages = self.reset_send_queues()
         device.announcing += 1
-        yield from self.free_self_tokens(frame, returned, messages)
+        yield from self.reset_self_tokens(frame, returned)
+        yield from self.drop_messages(frame, messages)
         yield from self.reset_announce(frame, todo)
         if device.destroyed:
             return
@@ -308,23 +338,19 @@ class LifeCycle(Reading):
         self.detach()
         self.device.answer_ignored = True
 
-    def reset_migration(self) -> None:
-        """LC-3: nothing is awaited or sealed; a client that was awaiting has no send tokens."""
+    def reset_awaiting(self) -> None:
+        """LC-3: nothing is awaited; a client that was awaiting has no send tokens."""
         awaited = self.device.awaiting
         if awaited is not None:
             row = self.clients[awaited]
             row.granted -= row.send_tokens
             row.send_tokens = 0
         self.device.awaiting = None
+
+    def reset_seal(self) -> None:
+        """LC-3: the device is not sealed; what was marshalled is dropped with all that is pending."""
         self.device.sealed = False
         self.buffers.update(lambda row: row.marshalled, marshalled=lambda row: False)
-
-    def reset_client_tokens(self) -> None:
-        """LC-3: the prices of all client buffers, held ones included, are freed tokens now (TOK-1)."""
-        self.clients.update(
-            lambda row: row.flow_control,
-            freed=lambda row: row.freed + self.in_flight(row.handle),
-        )
 
     def in_flight(self, client: int) -> int:
         """TOK-1: the price of the client's buffers in flight."""
@@ -332,11 +358,23 @@ class LifeCycle(Reading):
             lambda row: row.client == client and row.place != Place.FREE, lambda row: row.price
         )
 
-    def reset_buffers(self) -> int:
-        """LC-3: pending and written buffers are dropped, held client buffers are nobody's; returned self tokens.
+    def held_price(self, client: int) -> int:
+        """TOK-1: the price of the client's buffers that the owner holds."""
+        return self.buffers.total(
+            lambda row: row.client == client and row.place == Place.HELD, lambda row: row.price
+        )
 
-        Held server buffers stay.
+    def reset_pending_buffers(self) -> int:
+        """LC-3: pending and written buffers are dropped, their prices returned; how many self tokens that is.
+
+        What clients paid for them is freed tokens now (TOK-1).
         """
+        self.clients.update(
+            lambda row: row.flow_control,
+            freed=lambda row: (
+                row.freed + self.in_flight(row.handle) - self.held_price(row.handle)
+            ),
+        )
         returned = self.buffers.total(
             lambda row: (
                 row.origin == Origin.SERVER
@@ -347,20 +385,33 @@ class LifeCycle(Reading):
         )
         self.device.self_tokens += returned
         self.keep_spare(self.buffers.drop(lambda row: row.place != Place.HELD))
+        return returned
+
+    def reset_held_buffers(self) -> None:
+        """LC-3: client buffers that the owner holds return their price and become nobody's; the server's stay."""
+        self.clients.update(
+            lambda row: row.flow_control,
+            freed=lambda row: row.freed + self.held_price(row.handle),
+        )
         self.buffers.update(
             lambda row: row.client is not None,
             origin=lambda row: Origin.NOBODY,
             client=lambda row: None,
         )
-        return returned
+
+    def reset_wait_timers(self) -> None:
+        """LC-3: wait timers are disarmed, because send queues are emptied."""
+        self.clients.update(lambda row: True, wait_armed=lambda row: False)
 
     def reset_send_queues(self) -> list[Message]:
-        """LC-3: send queues are emptied, wait timers disarmed; the messages whose references are to be dropped."""
+        """LC-3: send queues are emptied, send tokens unchanged; the messages whose references are to be dropped."""
         messages = self.send_queue.drain_all(self.clients.newest_first())
-        self.clients.update(
-            lambda row: True, queue_length=lambda row: 0, wait_armed=lambda row: False
-        )
+        self.clients.update(lambda row: True, queue_length=lambda row: 0)
         return messages
+
+    def reset_self_tokens(self, frame: Frame, returned: int) -> Steps[None]:
+        """LC-3: say of each self token that came back that it did."""
+        yield from self.free_self_tokens(frame, returned)
 
     def reset_announce(self, frame: Frame, todo: list[int]) -> Steps[None]:
         """LC-3: every client that stays is told all its freed tokens at once, newest first."""
@@ -380,7 +431,7 @@ class LifeCycle(Reading):
         Buffers that the owner, a marshaller or the outstanding write refers to stay valid until released (BUF-3).
         """
         self.check_alive()
-        messages = self.send_queue.drain_all(self.clients.newest_first())
+        messages = self.send_queue.drain_all(self.destroy_order())
         self.halt()
         self.detach()
         self.clients.clear()
@@ -398,3 +449,7 @@ class LifeCycle(Reading):
         )
         while (yield LOOP) and messages:
             yield UnrefMsgToClient(messages.pop(0))
+
+    def destroy_order(self) -> list[int]:
+        """LC-5: the clients in the order in which a destroy drops their messages."""
+        return self.clients.newest_first()

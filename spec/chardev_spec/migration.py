@@ -21,7 +21,7 @@ from chardev_spec.record import (
     encode,
     saturate,
 )
-from chardev_spec.state import UINT32_MAX, Buffer, Origin, Place
+from chardev_spec.state import UINT32_MAX, Buffer, Marshalled, Origin, Place
 
 
 class Migration(LifeCycle):
@@ -42,22 +42,32 @@ class Migration(LifeCycle):
         row = self.clients[client]
         write_size = self.buffers.pending_bytes()
         write_client_tokens = self.buffers.total(
-            lambda row: row.client == client and row.place != Place.FREE, lambda row: row.price
+            lambda row: (
+                row.client == client
+                and (row.place == Place.QUEUED or row.place == Place.CURRENT)
+            ),
+            lambda row: row.price,
         )
-        client_tokens = row.tokens if row.flow_control else UINT32_MAX
-        send_tokens = row.send_tokens if row.flow_control else UINT32_MAX
         record = Record(
             version=VERSION,
             connected=1,
-            client_tokens=saturate(client_tokens),
-            send_tokens=saturate(send_tokens),
+            client_tokens=self.marshalled_count(client, row.tokens),
+            send_tokens=self.marshalled_count(client, row.send_tokens),
             write_size=write_size,
             write_client_tokens=saturate(write_client_tokens),
             write_data_offset=MESSAGE_SIZE if write_size > 0 else 0,
         )
-        marshalled = self.buffers.marshal()
-        self.device.sealed = True
+        marshalled = self.seal()
         return MigrateData(record, marshalled.data, marshalled.handles)
+
+    def marshalled_count(self, client: int, count: int) -> int:
+        """MIG-2: a count as the record says it: the largest that fits, and so always without flow control."""
+        return saturate(count) if self.clients[client].flow_control else UINT32_MAX
+
+    def seal(self) -> Marshalled:
+        """MIG-2: the device is sealed: what is pending goes with the record, and is dropped when the seal ends."""
+        self.device.sealed = True
+        return self.buffers.marshal()
 
     def check_can_marshal(self) -> int:
         """MIG-2: the one client of a device that can be marshalled."""
@@ -94,15 +104,14 @@ class Migration(LifeCycle):
         """
         self.check_alive()
         client = self.check_can_restore()
-        record, data = decode(message)
+        record, data = self.read_message(message)
         self.check_window(client, record)
         self.restore_tokens(client, record, data)
         self.restore_data(client, record, data)
         self.device.awaiting = None
         self.device.write_due += 1
         self.device.read_due += 1
-        if self.announcement_due(client):
-            yield from self.announce(frame, client)
+        yield from self.announce_restored(frame, client)
         if self.device.destroyed:
             return
         self.device.write_due -= 1
@@ -117,6 +126,15 @@ class Migration(LifeCycle):
         if self.clients[client].leaving:
             raise CannotRestoreError("the client that awaits migration data is leaving")
         return client
+
+    def read_message(self, message: bytes) -> tuple[Record, bytes]:
+        """MIG-5: the record and the write data, refused when they are malformed."""
+        return decode(message)
+
+    def announce_restored(self, frame: Frame, client: int) -> Steps[None]:
+        """MIG-4, TOK-3: freed tokens that the record brought over the interval are announced."""
+        if self.announcement_due(client):
+            yield from self.announce(frame, client)
 
     def check_window(self, client: int, record: Record) -> None:
         """MIG-5: what the record gives fits the client's window, and covers what it took here meanwhile."""

@@ -44,7 +44,7 @@ class Reading(Writing):
         if device.reading:
             return
         if frame.raised:
-            self.settle_retry_timer()
+            self.settle_after_read()
             return
         device.reading = True
         outcome = Outcome.MOVED
@@ -56,12 +56,16 @@ class Reading(Writing):
             and self.may_read()
         ):
             outcome = yield from self.read_once(frame)
-            if outcome == Outcome.ASKED and repeated:
-                outcome = Outcome.LIMIT
+            outcome = self.limit_repeats(outcome, repeated)
             repeated = outcome == Outcome.ASKED
         if device.destroyed:
             return
+        frame.limited = frame.limited or outcome == Outcome.LIMIT
         device.reading = False
+        self.settle_after_read()
+
+    def settle_after_read(self) -> None:
+        """RD-8, WR-4: a read pass has ended: restart the retry timer for what is owed now, or disarm it."""
         self.settle_retry_timer()
 
     def read_once(self, frame: Frame) -> Steps[Outcome]:
@@ -77,8 +81,7 @@ class Reading(Writing):
             if not goes_on:
                 return Outcome.LIMIT
         device.read_asked = False
-        assert device.port is not None
-        message = yield ReadOneMsgFromDevice(device.port)
+        message = yield ReadOneMsgFromDevice(self.port_to_read())
         if device.destroyed:
             if message is not None:
                 yield UnrefMsgToClient(message)
@@ -95,6 +98,12 @@ class Reading(Writing):
             device.active = True
         yield from self.fan_out(frame, message)
         return Outcome.MOVED
+
+    def port_to_read(self) -> int:
+        """RD-1: the attached port."""
+        port = self.device.port
+        assert port is not None
+        return port
 
     def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
         """CB-2, RD-2: the message goes to the clients attached now that still are when their turn comes, once each.
@@ -133,12 +142,16 @@ class Reading(Writing):
 
     def send(self, frame: Frame, client: int, message: Message) -> Steps[None]:
         """RD-6: one send token, one message; the callback borrows it, then the reference is dropped (CB-4)."""
+        self.spend_credit(client)
+        yield SendMsgToClient(message, self.clients[client].peer)
+        yield from self.unref(message)
+
+    def spend_credit(self, client: int) -> None:
+        """RD-6: a message costs one send token; without flow control there is no count (TOK-4)."""
         row = self.clients[client]
         if row.flow_control:
             row.send_tokens -= 1
             row.sent += 1
-        yield SendMsgToClient(message, row.peer)
-        yield from self.unref(message)
 
     def refuse(self, frame: Frame, client: int, message: Message) -> Steps[None]:
         """RD-4: the send queue is full: the client becomes leaving, the message is dropped, removal is asked for."""
@@ -153,8 +166,12 @@ class Reading(Writing):
         handle = self.send_queue.next_handle()
         self.send_queue.insert(QueuedMessage(handle, client, message))
         row.queue_length += 1
-        if not row.wait_armed:
+        if self.needs_wait_timer(client):
             self.start_wait_timer(client)
+
+    def needs_wait_timer(self, client: int) -> bool:
+        """RD-5: whether a message that was queued just now starts the wait timer: not if it is armed."""
+        return not self.clients[client].wait_armed
 
     def start_wait_timer(self, client: int) -> None:
         """RD-5: arm or restart the client's wait timer."""
@@ -162,26 +179,47 @@ class Reading(Writing):
         row.wait_armed = True
         row.wait_due_ms = self.device.now_ms + WAIT_DELAY_MS
 
+    def cancel_wait_timer(self, client: int) -> None:
+        """RD-5: disarm the client's wait timer, because it left nothing waiting."""
+        self.clients[client].wait_armed = False
+
+    def settle_wait_timer(self, client: int) -> None:
+        """RD-5: a message was taken off the queue: disarm the wait timer with the last one, else restart it."""
+        if self.clients[client].queue_length == 0:
+            self.cancel_wait_timer(client)
+        else:
+            self.start_wait_timer(client)
+
     def send_to_client_tokens_add(self, frame: Frame, peer: Peer, tokens: int) -> Steps[None]:
         """spice_char_device_send_to_client_tokens_add: the client grants `tokens` more messages (RD-7).
 
         Adding 0 does nothing and asks for no read; without flow control there is no count (TOK-4).
         """
         client = self.check_grant(peer, tokens)
-        row = self.clients[client]
-        if row.flow_control and tokens > 0:
-            row.send_tokens += tokens
-            row.granted += tokens
+        if self.counts_credit(client) and self.is_grant(tokens):
+            self.add_credit(client, tokens)
             yield from self.use_credit(frame, client)
 
     def send_to_client_tokens_set(self, frame: Frame, peer: Peer, tokens: int) -> Steps[None]:
         """spice_char_device_send_to_client_tokens_set: the client now grants `tokens` messages in all (RD-7)."""
         client = self.check_grant(peer, tokens)
-        row = self.clients[client]
-        if row.flow_control:
-            row.granted += tokens - row.send_tokens
-            row.send_tokens = tokens
+        if self.counts_credit(client):
+            self.add_credit(client, tokens - self.clients[client].send_tokens)
             yield from self.use_credit(frame, client)
+
+    def counts_credit(self, client: int) -> bool:
+        """TOK-4: whether the client's send tokens are counted."""
+        return self.clients[client].flow_control
+
+    def is_grant(self, tokens: int) -> bool:
+        """RD-7: whether adding so many send tokens does anything."""
+        return tokens > 0
+
+    def add_credit(self, client: int, tokens: int) -> None:
+        """RD-7: the client grants so many messages more, or, by a negative number, fewer."""
+        row = self.clients[client]
+        row.send_tokens += tokens
+        row.granted += tokens
 
     def check_grant(self, peer: Peer, tokens: int) -> int:
         """RD-9: only an attached client grants tokens; the client's handle."""
@@ -212,6 +250,10 @@ class Reading(Writing):
         if self.device.destroyed:
             return
         self.device.read_due -= 1
+        yield from self.read_after_push(frame, client)
+
+    def read_after_push(self, frame: Frame, client: int) -> Steps[None]:
+        """RD-7: the read that a grant asks for, whoever has credit and even if the client is gone."""
         yield from self.read_pass(frame)
 
     def push(self, frame: Frame, client: int) -> Steps[None]:
@@ -236,10 +278,7 @@ class Reading(Writing):
         message = self.send_queue[entry].message
         self.send_queue.delete(entry)
         row.queue_length -= 1
-        if row.queue_length == 0:
-            row.wait_armed = False
-        else:
-            self.start_wait_timer(client)
+        self.settle_wait_timer(client)
         return message
 
     def wait_timer_fired(self, frame: Frame, peer: Peer) -> Steps[None]:
@@ -249,4 +288,5 @@ class Reading(Writing):
         """
         client = self.clients.attached(peer)
         if client is not None and self.clients[client].wait_armed:
+            self.clients[client].wait_armed = False
             yield from self.ask_to_remove(frame, client)

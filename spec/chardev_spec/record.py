@@ -91,11 +91,10 @@ def u32_at(message: bytes, offset: int) -> int:
     return int.from_bytes(message[offset : offset + 4], "little")
 
 
-def decode(message: bytes) -> tuple[Record, bytes]:
-    """The record of a whole message and its write data (MIG-5).
+def decode_record(message: bytes) -> Record:
+    """The record of a whole message, wherever that says the write data is (MIG-5).
 
-    Raises `BadMigrationDataError` when the message is truncated, its version is above ours, nobody is connected, or
-    the write data does not lie behind the record and within the message.
+    Raises `BadMigrationDataError` when the message is truncated, its version is above ours, or nobody is connected.
     """
     size = len(message)
     if size < MESSAGE_SIZE:
@@ -117,12 +116,27 @@ def decode(message: bytes) -> tuple[Record, bytes]:
         )
     if record.connected == 0:
         raise BadMigrationDataError("the record says that no client is connected")
+    return record
+
+
+def write_data(message: bytes, record: Record) -> bytes:
+    """The part of a whole message that its record says is the write data."""
+    begin = record.write_data_offset
+    return message[begin : begin + record.write_size]
+
+
+def decode(message: bytes) -> tuple[Record, bytes]:
+    """The record of a whole message and its write data (MIG-5).
+
+    Raises `BadMigrationDataError` when the record does, or the write data does not lie behind the record and within
+    the message.
+    """
+    record = decode_record(message)
+    size = len(message)
     begin, end = record.write_data_offset, record.write_data_offset + record.write_size
     if record.write_size > 0 and (begin < MESSAGE_SIZE or end > size):
         raise BadMigrationDataError(
             f"the write data is said to be bytes {begin} to {end} of the message; "
             f"it must lie in {MESSAGE_SIZE} to {size}"
         )
-    if record.write_size == 0:
-        return record, b""
-    return record, message[begin:end]
+    return record, write_data(message, record)

@@ -277,6 +277,14 @@ class Clients(Table[Client]):
         """The handles of all clients, the newest first."""
         return [*reversed(self._rows)]
 
+    def oldest_first(self) -> list[int]:
+        """The handles of all clients, the oldest first."""
+        return [*self._rows]
+
+    def most_send_tokens(self) -> int:
+        """The send tokens of the client that has most of them; 0 without clients."""
+        return max([row.send_tokens for row in self._rows.values()], default=0)
+
 
 class SendQueue(Table[QueuedMessage]):
     """The send queues of all clients: a queue is the entries of one client, oldest first."""
@@ -433,14 +441,15 @@ class Buffers(Table[Buffer]):
         data = b"".join([row.data[row.written :] for row in rows])
         return Marshalled(data, tuple([row.handle for row in rows]))
 
-    def take(self, size: int) -> int:
+    def take(self, size: int, *, empty: bool = True) -> int:
         """Let the port take `size` bytes off the write queue; how many buffers that completed.
 
         What is completed, and the empty buffers behind it, becomes written, all at once (WR-3, BUF-6).
+        With `empty` False the empty ones behind the last byte stay.
         A buffer of which some bytes are left becomes current (WR-7).
         """
         completed = 0
-        while self.pending():
+        while self.pending() and (empty or size > 0):
             row = self._rows[self.first_pending()]
             rest = len(row.data) - row.written
             if rest > size:
@@ -499,3 +508,5 @@ class State:
     clients: Clients = field(default_factory=Clients)
     buffers: Buffers = field(default_factory=Buffers)
     send_queue: SendQueue = field(default_factory=SendQueue)
+    quirk_fields: dict[str, Any] = field(default_factory=dict)
+    """What the quirks of a profile remember beyond this, by the name they give it (`profiles.quirk`)."""

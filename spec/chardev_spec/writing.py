@@ -48,9 +48,14 @@ class Writing(Buffers):
         self.check_held(handle)
         self.check_used(handle, len(data))
         if self.buffers[handle].origin == Origin.NOBODY:
-            self.free(handle)
+            yield from self.drop_added(frame, handle)
         else:
             self.buffers.enqueue(handle, data)
+            yield from self.write_pass(frame)
+
+    def drop_added(self, frame: Frame, handle: int) -> Steps[None]:
+        """BUF-4, LC-2: an added buffer of a client that is gone is dropped; the write was asked for all the same."""
+        self.free(handle)
         yield from self.write_pass(frame)
 
     def write_pass(self, frame: Frame) -> Steps[None]:
@@ -61,7 +66,7 @@ class Writing(Buffers):
             return
         if frame.raised:
             device.write_limited = True
-            self.settle_retry_timer()
+            self.settle_after_write()
             return
         device.writing = True
         device.write_limited = False
@@ -69,18 +74,26 @@ class Writing(Buffers):
         repeated = False
         while (yield LOOP) and self.goes_on(frame, outcome) and self.may_write():
             outcome = yield from self.write_once(frame)
-            if outcome == Outcome.ASKED and repeated:
-                outcome = Outcome.LIMIT
+            outcome = self.limit_repeats(outcome, repeated)
             repeated = outcome == Outcome.ASKED
         if device.destroyed:
             return
+        frame.limited = frame.limited or outcome == Outcome.LIMIT
         device.writing = False
         device.write_limited = outcome != Outcome.NOTHING and self.may_write()
+        self.settle_after_write()
+
+    def settle_after_write(self) -> None:
+        """WR-4: a write pass has ended: restart the retry timer for what is owed now, or disarm it."""
         self.settle_retry_timer()
 
     def goes_on(self, frame: Frame, outcome: Outcome) -> bool:
         """Whether a pass tries again (WR-5); an exception lets it start nothing new (CB-5)."""
         return not frame.raised and (outcome == Outcome.MOVED or outcome == Outcome.ASKED)
+
+    def limit_repeats(self, outcome: Outcome, repeated: bool) -> Outcome:
+        """WR-5: a try that was asked for and moves nothing again is not repeated until something moves."""
+        return Outcome.LIMIT if outcome == Outcome.ASKED and repeated else outcome
 
     def write_once(self, frame: Frame) -> Steps[Outcome]:
         """One port write; before it, empty buffers at the head are consumed without one (BUF-6)."""
@@ -88,7 +101,7 @@ class Writing(Buffers):
             goes_on = yield ChooseGoOn(frame.moved)
             if not goes_on:
                 return Outcome.LIMIT
-        completed = self.buffers.take(0)
+        completed = self.take(0)
         if completed > 0:
             yield from self.complete(frame, completed)
             return Outcome.MOVED
@@ -138,7 +151,7 @@ class Writing(Buffers):
         """
         completed = 0
         if taken > 0:
-            completed = self.buffers.take(taken)
+            completed = self.take(taken)
             if self.device.running:
                 self.device.active = True
         self.keep_spare(
@@ -147,6 +160,10 @@ class Writing(Buffers):
             )
         )
         return completed
+
+    def take(self, size: int) -> int:
+        """WR-3, BUF-6: `size` bytes leave the queue, with the empty buffers at their end; the number of buffers completed."""
+        return self.buffers.take(size)
 
     def complete(self, frame: Frame, completed: int) -> Steps[None]:
         """Return the prices of the written buffers, one by one, in order (WR-3)."""

@@ -1,0 +1,74 @@
+# Everything sets itself up: a virtual environment in .venv, made anew when pyproject.toml or constraints.txt change.
+# `make PYTHON=/path/to/python3 ...` chooses the interpreter; `make check ARGS="--steps 1000"` passes options on.
+
+ENV := .venv
+RUN := $(ENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The steps share one environment and two processor cores are enough for one of them.
+.NOTPARALLEL:
+.PHONY: help check test pytest test-newer docs bench mutants constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+check: $(ENV)/ready-to-check ## compare the bundled device with the specification, in memory and over a pseudo-terminal
+	$(ENV)/bin/chardev check $(ARGS)
+
+test: $(ENV)/ready-to-test ## lint, types, all tests, and the docs, with warnings as errors
+	$(ENV)/bin/ruff check
+	$(ENV)/bin/ruff format --check
+	$(RUN) -m chardev_spec.lint
+	$(ENV)/bin/mypy --strict
+	$(MAKE) pytest
+	$(MAKE) docs
+
+pytest: $(ENV)/ready-to-test ## the tests alone; ARGS go to pytest
+	$(RUN) -m pytest $(ARGS)
+
+test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, where this machine has one
+	@if python=$$(tools/find_python.sh --newer-than $(RUN)); then \
+		echo "test-newer: $$python"; \
+		$(MAKE) pytest ENV=.venv-newer PYTHON="$$python"; \
+	else \
+		echo "test-newer: skipped, see the line above"; \
+	fi
+
+docs: $(ENV)/ready-to-test ## the site, in docs/_build/html
+	$(ENV)/bin/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
+	$(RUN) bench $(ARGS)
+
+mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes the table of the docs
+	$(RUN) -m tests.mutants --output docs/defects.rst $(ARGS)
+
+constraints: ## make constraints.txt anew: the current versions of all that `make test` installs
+	rm -rf .venv-constraints
+	$$(tools/find_python.sh) -m venv .venv-constraints
+	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[dev]'
+	{ grep '^#' constraints.txt; \
+	  .venv-constraints/bin/python -m pip --disable-pip-version-check freeze --exclude chardev; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-constraints
+
+clean: ## remove what make made
+	rm -rf .venv .venv-newer .venv-constraints docs/_build
+
+# hatchling first and no build isolation: the build backend is pinned like everything else.
+$(ENV)/created: pyproject.toml constraints.txt tools/find_python.sh
+	rm -rf $(ENV)
+	python=$$(tools/find_python.sh) && "$$python" -m venv $(ENV)
+	$(PIP) install --constraint constraints.txt hatchling
+	touch $@
+
+# `check` needs less than `test`, so it is ready sooner.
+$(ENV)/ready-to-check: $(ENV)/created
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[conformance]'
+	touch $@
+
+$(ENV)/ready-to-test: $(ENV)/created
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $@ $(ENV)/ready-to-check

@@ -1,0 +1,1 @@
+"""Targets: how the checker reaches an implementation."""

@@ -1,0 +1,537 @@
+"""Spec and implementation in lockstep: every callback, every result, every timer.
+
+Theory of operation
+===================
+The implementation leads.
+When it makes a callback, the spec is run up to its next callback, with the implementation's as a hint: where the contract
+leaves a choice (how many buffers to offer, whether to stop by limit), the spec chooses what the implementation is seen to
+do (`_Environment.choose`).
+The two callbacks must be equal; then the script answers, for both, and may begin further calls inside the callback, which
+are performed on both as well.
+So the spec is an acceptor: of the behaviours that the contract allows it follows the one that it sees, and what it cannot
+follow is a finding, with what was allowed instead.
+
+Outside (no call on the stack) the timers must agree: what is owed at quiescence is an observation like any other (WR-6).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeAlias
+
+from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
+from chardev_conformance.target import CallbackError, Host, Marshalled, Refused, Target, Timers
+from chardev_spec import events
+from chardev_spec.contract import Contract
+from chardev_spec.errors import BadMigrationDataError, ContractError
+from chardev_spec.events import Callback, Choice, ChooseGoOn, ChooseOffer, PortWrite
+from chardev_spec.record import MigrateData, encode_message
+from chardev_spec.registry import FUNCTIONS
+from chardev_spec.runner import Call, Runner
+
+EVENTS_PER_STEP: Final = 50_000
+"""More callbacks than this in one outermost call is taken for an endless loop (WR-5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference between an implementation and what is allowed."""
+
+    rules: tuple[str, ...]
+    """The rules it is about, the most likely first."""
+    where: str
+    """The calls on the stack, outermost first."""
+    allowed: str
+    seen: str
+    symptom: str
+    """What kind of difference it is: findings of equal rule and symptom are one."""
+
+    @property
+    def rule(self) -> str:
+        """The rule that was most likely broken."""
+        return self.rules[0]
+
+
+class FindingError(BaseException):
+    """Ends a run at its first finding; no implementation may swallow it, so it is no `Exception`."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding)
+        self.finding = finding
+
+
+class Script(Protocol):
+    """Decides what is done next: at random, or from a recorded scenario."""
+
+    def step(self, lockstep: "Lockstep") -> Step | None:
+        """The next call outside; None ends the run."""
+
+    def nested_step(self, lockstep: "Lockstep") -> Step | None:
+        """One more call inside the callback that is being made, besides those of its answer; None for no more."""
+
+    def answer(self, lockstep: "Lockstep", unused: list[Answer], event: Callback) -> Answer:
+        """How the callback is answered; `unused` are the answers of its step that were not taken yet."""
+
+
+@dataclass(slots=True)
+class Named:
+    """What a result name stands for: the spec's handle or handles, and the implementation's object."""
+
+    device: str
+    spec: Any
+    target: Any
+    message: bytes = b""
+    """The whole migration message, where it stands for migration data."""
+
+
+@dataclass(slots=True)
+class Pair:
+    """One device: the spec's runner, and the implementation's under the same name."""
+
+    name: str
+    runner: Runner
+    environment: "_Environment"
+
+
+@dataclass(slots=True)
+class Frame:
+    """One call on the stack of both."""
+
+    step: Step
+    pair: Pair
+    arguments: tuple[Any, ...]
+    unused: list[Answer]
+    call: Call | None = None
+    refused: Exception | None = None
+    answer: tuple[Any, BaseException | None] = (None, None)
+
+
+class Ended:
+    """The implementation's call has ended; a hint for the spec's choices."""
+
+
+Seen: TypeAlias = Callback | Ended
+
+
+class _Environment:
+    """Settles the spec's choices by what the implementation is seen to do next."""
+
+    def __init__(self, moves_per_call: int | None) -> None:
+        self.moves_per_call = moves_per_call
+        self.seen: Seen = Ended()
+        self.runner: Runner
+
+    def answer(self, event: Callback) -> Any:
+        raise AssertionError("the lockstep answers callbacks itself")
+
+    def choose(self, event: Choice) -> Any:
+        if isinstance(event, ChooseGoOn):
+            return self._goes_on(event)
+        return self._offered(event)
+
+    def _goes_on(self, event: ChooseGoOn) -> bool:
+        if self.moves_per_call is not None:
+            return event.moved < self.moves_per_call
+        return isinstance(self.seen, (PortWrite, events.ReadOneMsgFromDevice))
+
+    def _offered(self, event: ChooseOffer) -> int:
+        """How many buffers make up the bytes that the implementation offered."""
+        if not isinstance(self.seen, PortWrite):
+            return 1
+        size, count, total = len(self.seen.data), 0, 0
+        for row in self.runner.state.buffers.pending_rows():
+            total += len(row.data) - row.written
+            if total > size and count > 0:
+                break
+            count += 1
+        return count
+
+
+class _Coverage:
+    """Counts, by function of the machine, how often it ran."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, int] = {}
+
+    def machine(self, machine: type[Contract]) -> type[Contract]:
+        """The machine, with every function counted."""
+
+        def counted(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+            functions = self.functions
+
+            def call(*arguments: Any) -> Any:
+                functions[name] += 1
+                return method(*arguments)
+
+            return call
+
+        members: dict[str, Any] = {}
+        for name in FUNCTIONS:
+            self.functions.setdefault(name, 0)
+            members[name] = counted(name, getattr(machine, name))
+        return type(machine.__name__, (machine,), members)
+
+
+TargetFactory: TypeAlias = Callable[[Host, dict[str, bool], int | None], Target]
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What runs have done so far."""
+
+    calls: int = 0
+    nested_calls: int = 0
+    callbacks: int = 0
+    functions: dict[str, int] = field(default_factory=dict)
+
+
+class Lockstep:
+    """One run of an implementation against the spec.
+
+    `performed` is the scenario as it was performed: what was left out is not in it, so it replays as it is.
+    """
+
+    def __init__(
+        self,
+        target: TargetFactory,
+        script: Script,
+        scenario: Scenario,
+        *,
+        machine: type[Contract] = Contract,
+        statistics: Statistics | None = None,
+    ) -> None:
+        self.script = script
+        self.statistics = statistics or Statistics()
+        self._coverage = _Coverage()
+        self._coverage.functions = self.statistics.functions
+        self.machine = self._coverage.machine(machine)
+        # A release breaks rules: that is what its quirks are. Only the contract itself has to keep them.
+        self._invariants = machine is Contract
+        self.performed = Scenario(dict(scenario.ports), scenario.moves_per_call)
+        self.target = target(self, dict(scenario.ports), scenario.moves_per_call)
+        self.pairs: dict[str, Pair] = {}
+        self.named: dict[str, Named] = {}
+        self.frames: list[Frame] = []
+        self.clock_ms = 0
+        self.messages = 0
+        self._finding: Finding | None = None
+        self._events_left = EVENTS_PER_STEP
+        self._port_numbers = {name: i for i, name in enumerate(scenario.ports, start=1)}
+
+    def now_ms(self) -> int:
+        """The virtual clock."""
+        return self.clock_ms
+
+    def run(self) -> Finding | None:
+        """Perform the whole script; the finding that ended it, None when there is none."""
+        try:
+            while (step := self.script.step(self)) is not None:
+                self.run_step(step)
+        except FindingError as error:
+            return error.finding
+        return self._finding
+
+    # Performing
+
+    def run_step(self, step: Step) -> None:
+        """Perform one call outside, with everything in it; raises `FindingError`."""
+        self._events_left = EVENTS_PER_STEP
+        self.perform(step, self.performed.steps)
+
+    def perform(self, step: Step, performed: list[Step]) -> None:
+        """Perform one call on both; leave it out when it speaks of a name that stands for nothing."""
+        if step.call == "advance":
+            performed.append(step)
+            self.advance(step.arguments["milliseconds"])
+            return
+        if step.call == "migrate_data_release":
+            self._release(step, performed)
+            return
+        resolved = self._resolve(step)
+        if resolved is None:
+            return
+        pair, for_spec, for_target = resolved
+        record = Step(step.call, step.arguments, [], step.device, step.result_name)
+        performed.append(record)
+        self.statistics.calls += 1
+        self.statistics.nested_calls += bool(self.frames)
+        frame = Frame(record, pair, for_spec, [*step.answers])
+        self.frames.append(frame)
+        result, error = self._perform_on_target(record, for_target)
+        self._compare_end(frame, result, error)
+        self.frames.pop()
+        if step.call == "create" and frame.refused is not None:
+            del self.pairs[step.device]
+        if not self.frames:
+            self._compare_timers()
+
+    def _release(self, step: Step, performed: list[Step]) -> None:
+        """Drop what a marshaller refers to, on both; once."""
+        known = self.named.pop(step.arguments["data"], None)
+        if known is not None and known.device in self.pairs:
+            performed.append(step)
+            for buffer in known.spec:
+                self.pairs[known.device].runner.call("marshaller_unref", buffer)
+            self.target.perform(known.device, step.call, {"data": known.target})
+
+    def advance(self, milliseconds: int) -> None:
+        """Move the virtual clock of both."""
+        self.clock_ms += milliseconds
+        for pair in self.pairs.values():
+            pair.runner.advance(milliseconds)
+
+    def _perform_on_target(self, step: Step, arguments: dict[str, Any]) -> tuple[Any, Any]:
+        try:
+            return self.target.perform(step.device, step.call, arguments), None
+        except (Refused, CallbackError) as error:
+            return None, error
+        except FindingError:
+            raise
+        except RecursionError as error:
+            raise self._found(("CB-1",), "to return", f"{type(error).__name__}", "crash") from None
+        except Exception as error:
+            seen = f"{type(error).__name__}: {error}"
+            raise self._found(("CB-1",), "to return or to name a rule", seen, "crash") from error
+
+    def _resolve(self, step: Step) -> tuple[Pair, tuple[Any, ...], dict[str, Any]] | None:
+        """The arguments for the spec, and for the implementation."""
+        if step.call == "create":
+            if step.device in self.pairs or step.arguments["port"] not in self._port_numbers:
+                return None
+            self._create_pair(step.device)
+        elif step.device not in self.pairs:
+            return None
+        pair = self.pairs[step.device]
+        for_spec, for_target = [], {}
+        for name, value in step.arguments.items():
+            if name in {"buffer", "data"} and step.call != "write_buffer_add" or name == "buffer":
+                known = self.named.get(value)
+                if known is None or known.device != step.device:
+                    return None
+                for_spec.append(known.spec)
+                for_target[name] = known.target
+            elif name == "port" and value is not None:
+                if value not in self._port_numbers:
+                    return None
+                self._mark_ports(pair)
+                for_spec.append(self._port_numbers[value])
+                for_target[name] = value
+            elif name in {"data", "message"}:
+                for_spec.append(bytes.fromhex(value))
+                for_target[name] = bytes.fromhex(value)
+            else:
+                for_spec.append(value)
+                for_target[name] = value
+        return pair, tuple(for_spec), for_target
+
+    def _create_pair(self, name: str) -> None:
+        environment = _Environment(self.target.moves_per_call)
+        runner = Runner(environment, machine=self.machine, invariants=self._invariants)
+        environment.runner = runner
+        runner.advance(self.clock_ms)
+        for port, number in self._port_numbers.items():
+            runner.add_port(number, announces_writability=self.performed.ports[port])
+        self.pairs[name] = Pair(name, runner, environment)
+
+    def _mark_ports(self, pair: Pair) -> None:
+        """Tell the spec which ports other devices have (LC-4)."""
+        elsewhere = {
+            other.runner.state.device.port for other in self.pairs.values() if other is not pair
+        }
+        for number, port in pair.runner.state.ports.items():
+            port.attached_elsewhere = number in elsewhere
+
+    # Callbacks
+
+    def callback(self, device: str, event: Callback) -> Any:
+        """The implementation makes a callback."""
+        if self._finding is not None:
+            raise FindingError(self._finding)
+        self._events_left -= 1
+        if self._events_left < 0:
+            raise self._found(("WR-5",), "a bounded call", "an endless loop", "endless")
+        if not self.frames or self.frames[-1].pair.name != device:
+            raise self._found(("CB-1",), "no callback", describe(event), "outside")
+        frame = self.frames[-1]
+        self._advance_spec(frame, event)
+        allowed = frame.call.event if frame.call is not None else None
+        if allowed != event:
+            raise self._blame(frame, allowed, event)
+        self.statistics.callbacks += 1
+        answer = self.script.answer(self, frame.unused, event)
+        record = Answer(answer.on, answer.value, answer.raises)
+        frame.step.answers.append(record)
+        for step in answer.calls:
+            self.perform(step, record.calls)
+        while (nested := self.script.nested_step(self)) is not None:
+            self.perform(nested, record.calls)
+        value = self._value_of(answer, event)
+        if answer.raises:
+            raised = CallbackError(f"raised in {answer.on}")
+            frame.answer = (None, raised)
+            raise raised
+        frame.answer = (value, None)
+        return value
+
+    def _value_of(self, answer: Answer, event: Callback) -> Any:
+        if isinstance(event, PortWrite):
+            size = len(event.data)
+            values: dict[Any, int] = {"all": size, None: size, "fail": -1, "over": size + 1}
+            if isinstance(answer.value, int):
+                return min(answer.value, size)
+            return values[answer.value]
+        if isinstance(event, events.ReadOneMsgFromDevice) and answer.value and not answer.raises:
+            self.messages += 1
+            return f"m{self.messages}"
+        return None
+
+    def _advance_spec(self, frame: Frame, seen: Seen) -> None:
+        """Run the spec's call to its next callback or its end, choosing as the implementation is seen to."""
+        frame.pair.environment.seen = seen
+        if frame.refused is not None:
+            return
+        if frame.call is not None:
+            value, raised = frame.answer
+            frame.call.answer(value, raised)
+            return
+        try:
+            frame.call = frame.pair.runner.begin(frame.step.call, *frame.arguments)
+        except (ContractError, BadMigrationDataError) as error:
+            frame.refused = error
+
+    # Comparing
+
+    def _compare_end(self, frame: Frame, result: Any, error: Exception | None) -> None:
+        if self._finding is not None:
+            raise FindingError(self._finding)
+        self._advance_spec(frame, Ended())
+        call = frame.call
+        if call is not None and call.event is not None:
+            raise self._blame(frame, call.event, None)
+        refused = error if isinstance(error, Refused) else None
+        if frame.refused is not None:
+            rule = getattr(frame.refused, "rule", "MIG-5")
+            if refused is None or refused.rule != rule:
+                seen = f"refused: {refused}" if refused else "the call was accepted"
+                raise self._found((rule,), f"refused: {frame.refused}", seen, "not refused")
+            return
+        assert call is not None
+        if refused is not None:
+            raise self._found(
+                (refused.rule,), "the call is legal", f"refused: {refused}", "wrongly refused"
+            )
+        if call.raised is not error:
+            raise self._found(("CB-5",), f"raises {call.raised!r}", f"raised {error!r}", "exception")
+        if error is None:
+            self._compare_results(frame, call.result, result)
+
+    def _compare_results(self, frame: Frame, allowed: Any, seen: Any) -> None:
+        step = frame.step
+        if isinstance(allowed, MigrateData):
+            if not isinstance(seen, Marshalled):
+                raise self._found(("MIG-2",), "migration data", repr(seen), "result")
+            message = encode_message(bytes(8), allowed)
+            if message != seen.message:
+                raise self._found(
+                    ("MIG-1", "MIG-2"), message.hex(), seen.message.hex(), "migration record"
+                )
+            self._name(step, Named(step.device, allowed.buffers, seen.handle, message))
+        elif step.call.startswith("write_buffer_get"):
+            if (allowed is None) != (seen is None):
+                words = ["no buffer" if each is None else "a buffer" for each in (allowed, seen)]
+                raise self._found(self._rules_of(step.call), *words, "result")
+            if allowed is not None:
+                self._name(step, Named(step.device, allowed, seen))
+        elif allowed is not None and allowed != seen:
+            raise self._found(self._rules_of(step.call), repr(allowed), repr(seen), "result")
+
+    def _name(self, step: Step, named: Named) -> None:
+        if step.result_name is not None:
+            self.named[step.result_name] = named
+
+    def _compare_timers(self) -> None:
+        for pair in self.pairs.values():
+            device = pair.runner.state.device
+            if device.destroyed:
+                allowed = Timers(None, {})
+            else:
+                waits = {row.peer: row.wait_due_ms for row in pair.runner.state.clients if row.wait_armed}
+                allowed = Timers(device.retry_due_ms if device.retry_armed else None, waits)
+            seen = self.target.timers(pair.name)
+            if allowed.retry_ms != seen.retry_ms:
+                rules = ("RD-8", "WR-4") if pair.runner.machine.read_owed() else ("WR-6", "WR-4", "WR-5")
+                raise self._found(
+                    rules,
+                    f"retry timer {_due(allowed.retry_ms)}",
+                    f"retry timer {_due(seen.retry_ms)}",
+                    "retry timer",
+                )
+            if allowed.wait_ms != seen.wait_ms:
+                raise self._found(
+                    ("RD-5",), f"wait timers {allowed.wait_ms}", f"wait timers {seen.wait_ms}", "wait timer"
+                )
+
+    # Findings
+
+    def _found(
+        self, rules: tuple[str, ...], allowed: str, seen: str, symptom: str
+    ) -> FindingError:
+        where = " > ".join([frame.step.call for frame in self.frames])
+        self._finding = Finding(rules, where, allowed, seen, symptom)
+        return FindingError(self._finding)
+
+    def _blame(
+        self, frame: Frame, allowed: Callback | None, seen: Callback | None
+    ) -> FindingError:
+        """Name the rules: those of what should have come, then those of what came instead."""
+        rules: list[str] = []
+        if allowed is not None and frame.call is not None:
+            rules.extend(self._rules_of(frame.call.innermost()))
+            rules.extend(_EVENT_RULES[type(allowed)])
+        if seen is not None:
+            forbidden = [*self._forbidding(frame, seen), *_EVENT_RULES[type(seen)]]
+            if allowed is None or type(allowed) is not type(seen):
+                rules = [*forbidden, *rules] if allowed is None else [*rules, *forbidden]
+        if frame.refused is not None:
+            rules.insert(0, getattr(frame.refused, "rule", "MIG-5"))
+        said = "the end of the call" if allowed is None else describe(allowed)
+        if frame.refused is not None:
+            said = f"refused: {frame.refused}"
+        saw = "the end of the call" if seen is None else describe(seen)
+        kinds = [EVENT_NAMES[type(each).__name__] if each else "end" for each in (allowed, seen)]
+        return self._found(tuple(dict.fromkeys(rules)), said, saw, " / ".join(kinds))
+
+    def _forbidding(self, frame: Frame, seen: Callback) -> list[str]:
+        """The rules whose event invariants forbid what was seen."""
+        machine = frame.pair.runner.machine
+        if isinstance(seen, PortWrite) and not machine.may_write():
+            return ["WR-2"]
+        if isinstance(seen, events.ReadOneMsgFromDevice) and not machine.may_read():
+            return ["RD-1"]
+        return []
+
+    def _rules_of(self, function: str) -> tuple[str, ...]:
+        return FUNCTIONS[function].rules if function in FUNCTIONS else ()
+
+
+_EVENT_RULES: Final[dict[type[Callback], tuple[str, ...]]] = {
+    events.PortWrite: ("WR-1", "WR-5"),
+    events.ReadOneMsgFromDevice: ("RD-8",),
+    events.RefMsgToClient: ("CB-2", "CB-4"),
+    events.UnrefMsgToClient: ("CB-4",),
+    events.SendMsgToClient: ("RD-2", "RD-3"),
+    events.SendTokensToClient: ("TOK-3",),
+    events.OnFreeSelfToken: ("SELF-3",),
+    events.RemoveClient: ("RD-4",),
+    events.PortFailed: ("WR-8",),
+}
+
+
+def describe(event: Callback) -> str:
+    """A callback in one line, bytes in hexadecimal."""
+    name = EVENT_NAMES[type(event).__name__]
+    fields = [value.hex() if isinstance(value, bytes) else str(value) for value in event]
+    return f"{name}({', '.join(fields)})"
+
+
+def _due(milliseconds: int | None) -> str:
+    return "not armed" if milliseconds is None else f"due at {milliseconds} ms"

@@ -1,0 +1,82 @@
+"""What the checker asks of an implementation under test.
+
+A `Target` performs calls and reports callbacks to its `Host`, which answers them; that is all.
+The driver stays on the checker's side.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chardev_spec.events import Callback
+
+
+class Refused(Exception):
+    """The implementation refused a call as a contract error, or data as bad; `rule` is the rule it named."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class CallbackError(Exception):
+    """The exception that the checker's callbacks raise (CB-5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """When the armed timers are due, in milliseconds of the virtual clock.
+
+    `retry_ms` is None while the retry timer is not armed; `wait_ms` has the clients whose wait timer is armed.
+    """
+
+    retry_ms: int | None
+    wait_ms: dict[str, int]
+
+
+class Host(Protocol):
+    """The checker's side."""
+
+    def callback(self, device: str, event: Callback) -> Any:
+        """Perform a callback of this device; its answer, or its exception."""
+
+    def now_ms(self) -> int:
+        """The virtual clock."""
+
+
+class Target(Protocol):
+    """An implementation under test.
+
+    Things are named by the checker: devices and ports by their names, clients and messages by strings that the
+    implementation passes back as they are.
+    What the implementation hands out (buffers, migration data) comes back as it was returned.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
+    def moves_per_call(self) -> int | None:
+        """The limit that it stops a pass at, where it is known (WR-5)."""
+
+    def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
+        """Perform one call of the scenario language.
+
+        Returns a buffer or None for the calls that get one, a bool for `client_add` and `client_exists`, `Marshalled` for
+        `migrate_data_marshall`, bytes for `migrate_data_marshall_empty`, else None.
+        Raises `Refused`, or what a callback raised; anything else is a crash.
+        """
+
+    def timers(self, device: str) -> Timers:
+        """The timers that are armed now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marshalled:
+    """What `migrate_data_marshall` returned.
+
+    `message` is the 8-byte header (zeros), the record and the data; `handle` is what `migrate_data_release` takes.
+    """
+
+    message: bytes
+    handle: Any

@@ -1,0 +1,60 @@
+"""An optimized SPICE character device: flow control between clients and a port, sans-I/O.
+
+`Device` has every function of the header; its ports, callbacks and timers are described in
+`Port`, `Callbacks` and `Timers`.
+Nothing here needs more than the standard library.
+"""
+
+from .buffers import Attachment, BufferOrigin, WriteBuffer, write_buffer_release_without_device
+from .device import Device
+from .errors import (
+    BadMigrationData,
+    BufferNotHeld,
+    BufferOverfull,
+    CannotMarshall,
+    CannotRestore,
+    ClientAlreadyAttached,
+    ClientNotAttached,
+    ContractError,
+    CountOutOfRange,
+    DestroyedDevice,
+    DeviceStillAlive,
+    NegativeSize,
+    PortAttachedElsewhere,
+    StarvingWindow,
+)
+from .interfaces import PORT_FAILED, PORT_NOT_NOW, Bytes, Callbacks, Port, Timers
+from .migration import MigrateData, MigrateRecord
+from .state import RETRY_DELAY_MS, WAIT_DELAY_MS
+
+__all__ = [
+    "PORT_FAILED",
+    "PORT_NOT_NOW",
+    "RETRY_DELAY_MS",
+    "WAIT_DELAY_MS",
+    "Attachment",
+    "BadMigrationData",
+    "BufferNotHeld",
+    "BufferOrigin",
+    "BufferOverfull",
+    "Bytes",
+    "Callbacks",
+    "CannotMarshall",
+    "CannotRestore",
+    "ClientAlreadyAttached",
+    "ClientNotAttached",
+    "ContractError",
+    "CountOutOfRange",
+    "DestroyedDevice",
+    "Device",
+    "DeviceStillAlive",
+    "MigrateData",
+    "MigrateRecord",
+    "NegativeSize",
+    "Port",
+    "PortAttachedElsewhere",
+    "StarvingWindow",
+    "Timers",
+    "WriteBuffer",
+    "write_buffer_release_without_device",
+]

@@ -1,0 +1,65 @@
+"""Quirks of reset."""
+
+from chardev_spec.conditions import Frame, Steps
+from chardev_spec.events import LOOP, Message
+from chardev_spec.profiles.quirk import BOTH, Quirk, no_steps
+from chardev_spec.state import Place
+
+
+class ResetKeepsHeldBuffers(Quirk):
+    """LC-3: client buffers that the owner holds stay the client's; their price returns when they are used."""
+
+    releases = BOTH
+
+    def reset_held_buffers(self) -> None:
+        """Nothing."""
+
+
+class ResetReturnsPricesOneByOne(Quirk):
+    """LC-3, CB-1: buffers are dropped one by one, queued ones oldest first and then the current one.
+
+    The price of each returns as if it had been written: self tokens at once, freed tokens when they reach the interval.
+    All this comes before the messages are dropped, and nothing is announced at the end.
+    """
+
+    releases = BOTH
+    refuted_by = "freed_tokens_are_announced"
+
+    def reset_pending_buffers(self) -> int:
+        """Nothing yet."""
+        return 0
+
+    def reset_self_tokens(self, frame: Frame, returned: int) -> Steps[None]:
+        """Give back whatever is pending; callbacks see what is left of it."""
+        while (yield LOOP) and self.buffers.any_in(Place.QUEUED):
+            yield from self.give_back(frame, self.buffers.first(Place.QUEUED))
+        if self.buffers.any_in(Place.CURRENT):
+            yield from self.give_back(frame, self.buffers.first(Place.CURRENT))
+
+    def reset_announce(self, frame: Frame, todo: list[int]) -> Steps[None]:
+        """Nothing: what is below the interval stays freed."""
+        yield from no_steps()
+
+
+class ResetKeepsWaitTimer(Quirk):
+    """LC-3, RD-5: wait timers stay armed, though nothing waits any more."""
+
+    releases = BOTH
+    refuted_by = "waiting_is_timed"
+
+    def reset_wait_timers(self) -> None:
+        """Nothing."""
+
+
+class ResetGrantsQueuedTokens(Quirk):
+    """LC-3, RD-6: a client is credited a send token for each message of its that was dropped."""
+
+    releases = BOTH
+    refuted_by = "credit_is_conserved"
+
+    def reset_send_queues(self) -> list[Message]:
+        """Credit first, then empty the queues."""
+        self.clients.update(
+            lambda row: True, send_tokens=lambda row: row.send_tokens + row.queue_length
+        )
+        return super().reset_send_queues()

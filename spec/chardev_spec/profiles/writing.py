@@ -1,0 +1,164 @@
+"""Quirks of writing: what is current, what is asked for, and the retry timer."""
+
+from chardev_spec.conditions import Frame, Steps
+from chardev_spec.profiles.quirk import (
+    BOTH,
+    SPICE_0_12_4,
+    SPICE_2015_11,
+    DeviceField,
+    Quirk,
+    no_steps,
+)
+from chardev_spec.state import Place
+from chardev_spec.writing import Outcome
+
+
+class CurrentWhenOffered(Quirk):
+    """WR-7, LC-7, BUF-4: a buffer is current from when it is offered to the port, though nothing of it was taken.
+
+    A client that goes leaves it to be written.
+    """
+
+    releases = BOTH
+
+    def write_to_port(self, frame: Frame, count: int) -> Steps[Outcome]:
+        """The head of the queue becomes current first."""
+        self.buffers.move(self.buffers.first_pending(), Place.CURRENT)
+        return (yield from super().write_to_port(frame, count))
+
+
+class EmptyBufferBlocks(Quirk):
+    """BUF-6, WR-6: an empty buffer is offered to the port, which takes none of its 0 bytes.
+
+    It stays at the head of the queue for ever, and with it all that is behind.
+    """
+
+    releases = BOTH
+    refuted_by = "writes_are_allowed"
+
+    def take(self, size: int) -> int:
+        """Empty buffers stay."""
+        return self.buffers.take(size, empty=False)
+
+
+class DroppedBufferAsksNoWrite(Quirk):
+    """LC-2: `write_buffer_add` of a buffer whose client is gone does not write what else is pending."""
+
+    releases = BOTH
+
+    def drop_added(self, frame: Frame, handle: int) -> Steps[None]:
+        """Free the buffer; that is all."""
+        self.free(handle)
+        yield from no_steps()
+
+
+class NestedWrites(Quirk):
+    """WR-5, WR-1: nobody looks whether a writer is on the stack.
+
+    A write that is asked for inside the port's write offers the same bytes again.
+    """
+
+    releases = (SPICE_0_12_4,)
+    refuted_by = "references_are_counted"
+
+    def write_pass(self, frame: Frame) -> Steps[None]:
+        """Forget the writer on the stack."""
+        self.device.writing = False
+        yield from super().write_pass(frame)
+
+
+class RepeatsAsLongAsAsked(Quirk):
+    """WR-5: a try that moved nothing is repeated as often as another is asked for inside it: for ever, if always.
+
+    Reading in both releases, writing in that of 2015 (2013 has no guard there).
+    """
+
+    releases = BOTH
+
+    def limit_repeats(self, outcome: Outcome, repeated: bool) -> Outcome:
+        """No limit."""
+        return outcome
+
+
+class FailedPortIsNotNow(Quirk):
+    """WR-8: a final write error is taken for "not now": the port stays, and is tried again."""
+
+    releases = BOTH
+
+    def fail_port(self, frame: Frame) -> Steps[None]:
+        """Nothing: the answer counts as 0."""
+        yield from no_steps()
+
+
+class RetryTimerOnlyForWriting(Quirk):
+    """RD-8, WR-5: the retry timer is never armed for a read, and a read pass leaves it as it is."""
+
+    releases = BOTH
+    refuted_by = "no_read_is_lost"
+
+    def read_owed(self) -> bool:
+        """Never."""
+        return False
+
+    def settle_after_read(self) -> None:
+        """Nothing."""
+
+
+class BlockedPassKeepsRetryTimer(Quirk):
+    """WR-4: a write pass on a device that may not write leaves the retry timer armed.
+
+    So it survives that a client is added for which migration data is awaited.
+    """
+
+    releases = BOTH
+    refuted_by = "retry_timer_is_owed"
+
+    def settle_after_write(self) -> None:
+        """Only where the device may write."""
+        if self.may_move():
+            super().settle_after_write()
+
+
+class RetryFiringOnlyWrites(Quirk):
+    """WR-5, RD-8, LC-2: the firing of the retry timer writes and does not read."""
+
+    releases = BOTH
+
+    def retry_timer_fired(self, frame: Frame) -> Steps[None]:
+        """Disarm it, then one write pass."""
+        if self.device.retry_armed:
+            self.device.retry_armed = False
+            yield from self.write_pass(frame)
+
+
+class RetryTimerForEveryPort(Quirk):
+    """WR-4: the retry timer is armed for every port, also for one that owes a wakeup."""
+
+    releases = (SPICE_0_12_4,)
+
+    def write_owed(self) -> bool:
+        """Whatever the port announces."""
+        return not self.device.writing and self.may_write()
+
+
+class NoRetryTimerForAnnouncingPort(Quirk):
+    """WR-4, WR-5, WR-6: a device whose first port announces writability has no retry timer.
+
+    Not even for data that this port was never offered, nor for a later port that announces nothing.
+    """
+
+    releases = (SPICE_2015_11,)
+    refuted_by = "no_data_is_stuck"
+
+    has_retry_timer = DeviceField(default=True)
+
+    def create(
+        self, frame: Frame, port: int, client_tokens_interval: int, self_tokens: int
+    ) -> None:
+        """The first port decides for good."""
+        super().create(frame, port, client_tokens_interval, self_tokens)
+        self.has_retry_timer = not self.device.announces_writability
+
+    def write_owed(self) -> bool:
+        """If there is a timer, whether or not the port owes a wakeup."""
+        return self.has_retry_timer and not self.device.writing and self.may_write()
