@@ -5,6 +5,9 @@ partial writes, refusing ports, stops, resets and calls inside callbacks.
 No call of it is forbidden, so that nothing is counted that did not run the machine.
 """
 
+# What a script prints is its result; its chances are repeatable, not secret, and as they are for no deeper reason.
+# ruff: noqa: T201, INP001, S311, PLR2004
+
 import argparse
 import json
 import platform
@@ -81,9 +84,7 @@ class Workload:
             self.self_tokens += 1
         if chance < 0.125 and self.depth == 0:
             self.depth = 1
-            if kind == "SendMsgToClient" and event.client in self.tokens:  # type: ignore[union-attr]
-                self.send_from_client()
-            elif kind == "SendTokensToClient":
+            if kind in {"SendMsgToClient", "SendTokensToClient"}:
                 self.send_from_client()
             elif kind == "PortWrite":
                 self.call("wakeup")

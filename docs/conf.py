@@ -12,7 +12,13 @@ project_copyright = f"{author}, Apache-2.0"
 release = metadata.version("chardev")
 version = release
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "contract_rules", "trace_tables"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "contract_rules",
+    "release_quirks",
+    "trace_tables",
+]
 exclude_patterns = ["_build"]
 
 # Docstrings quote code in single backticks, as they are read in an editor; nothing is looked up.
@@ -38,7 +44,7 @@ nitpick_ignore_regex = [
     # What the owner of a device gets from it and never makes.
     ("py:class", "DeviceState"),
     # A dataclass field with a default factory has no default that can be parsed.
-    ("py:class", r"dict\[int"),
+    ("py:class", r"dict\[(int|str)"),
     # Type variables are named in signatures and documented nowhere.
     ("py:.*", r"(.+\.)?(Row|Result|Function|[A-Z][a-z]+T(_contra)?)"),
 ]

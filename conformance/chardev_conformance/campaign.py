@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from chardev_conformance.lockstep import Finding, Lockstep, Statistics, TargetFactory
+from chardev_conformance.lockstep import (
+    SECONDS_PER_STEP,
+    Finding,
+    Lockstep,
+    Statistics,
+    TargetFactory,
+)
 from chardev_conformance.scenario import Scenario
 from chardev_conformance.scripts import RandomScript, Replay, random_scenario
 from chardev_conformance.shrink import shrink
@@ -30,6 +36,8 @@ class Report:
     scenario: Scenario | None = None
     """The scenario that gives the finding, shrunk unless the run was interrupted."""
     interrupted: bool = False
+    not_tested: list[str] = field(default_factory=list)
+    """What the implementation lacks, in words."""
 
 
 def exercised(statistics: Statistics) -> dict[str, bool]:
@@ -53,9 +61,17 @@ def replay(
     scenario: Scenario,
     machine: type[Contract] = Contract,
     statistics: Statistics | None = None,
+    seconds_per_step: float = SECONDS_PER_STEP,
 ) -> tuple[Finding | None, Scenario]:
     """Run a scenario; its finding, None when there is none, and the scenario as it was performed."""
-    lockstep = Lockstep(target, Replay(scenario), scenario, machine=machine, statistics=statistics)
+    lockstep = Lockstep(
+        target,
+        Replay(scenario),
+        scenario,
+        machine=machine,
+        statistics=statistics,
+        seconds_per_step=seconds_per_step,
+    )
     finding = lockstep.run()
     return finding, lockstep.performed
 
@@ -84,10 +100,12 @@ def run_campaign(
     seconds: float | None = None,
     machine: type[Contract] = Contract,
     progress: Callable[[Report], None] = lambda _: None,
+    seconds_per_step: float = SECONDS_PER_STEP,
+    shrinks: bool = True,
 ) -> Report:
     """Check `target` with random scenarios, `calls` calls of the API in all, `seconds` at most.
 
-    Ends at the first finding, whose scenario is shrunk.
+    Ends at the first finding, whose scenario is shrunk unless told otherwise.
     An interrupt (Ctrl-C) ends it early; the report says so.
     """
     report = Report(seed)
@@ -101,7 +119,12 @@ def run_campaign(
             left = calls - report.statistics.calls
             script = RandomScript(random, calls=min(CALLS_PER_SCENARIO, max(left, 10)))
             lockstep = Lockstep(
-                target, script, scenario, machine=machine, statistics=report.statistics
+                target,
+                script,
+                scenario,
+                machine=machine,
+                statistics=report.statistics,
+                seconds_per_step=seconds_per_step,
             )
             finding = lockstep.run()
             report.scenarios += 1
@@ -110,9 +133,12 @@ def run_campaign(
             if finding is not None:
                 # First as it is: an interrupt while it is shrunk must not lose it.
                 report.scenario, report.finding = lockstep.performed, finding
-                report.scenario, report.finding = shrink(
-                    lockstep.performed, finding, lambda each: replay(target, each, machine)
-                )
+                if shrinks:
+                    report.scenario, report.finding = shrink(
+                        lockstep.performed,
+                        finding,
+                        lambda each: replay(target, each, machine, None, seconds_per_step),
+                    )
                 break
     except KeyboardInterrupt:
         report.interrupted = True

@@ -12,14 +12,32 @@ So the spec is an acceptor: of the behaviours that the contract allows it follow
 follow is a finding, with what was allowed instead.
 
 Outside (no call on the stack) the timers must agree: what is owed at quiescence is an observation like any other (WR-6).
+
+A call that never ends is a finding too: one that goes on making callbacks is counted out, one that makes none is
+interrupted when it has used too much processor time.
 """
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
+from chardev_conformance.forbidden import forbidden
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
-from chardev_conformance.target import CallbackError, Host, Marshalled, Refused, Target, Timers
+from chardev_conformance.target import (
+    EVERYTHING,
+    OPTIONAL_CALLBACKS,
+    Broken,
+    CallbackError,
+    Capabilities,
+    Host,
+    Marshalled,
+    Refused,
+    Target,
+    Timers,
+)
 from chardev_spec import events
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
@@ -30,6 +48,9 @@ from chardev_spec.runner import Call, Runner
 
 EVENTS_PER_STEP: Final = 50_000
 """More callbacks than this in one outermost call is taken for an endless loop (WR-5)."""
+
+SECONDS_PER_STEP: Final = 5.0
+"""More processor time than this in one outermost call is taken for an endless loop (WR-5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +136,9 @@ Seen: TypeAlias = Callback | Ended
 class _Environment:
     """Settles the spec's choices by what the implementation is seen to do next."""
 
-    def __init__(self, moves_per_call: int | None) -> None:
+    def __init__(self, moves_per_call: int | None, retry_is_due: Callable[[], bool]) -> None:
         self.moves_per_call = moves_per_call
+        self._retry_is_due = retry_is_due
         self.seen: Seen = Ended()
         self.runner: Runner
 
@@ -131,7 +153,16 @@ class _Environment:
     def _goes_on(self, event: ChooseGoOn) -> bool:
         if self.moves_per_call is not None:
             return event.moved < self.moves_per_call
-        return isinstance(self.seen, (PortWrite, events.ReadOneMsgFromDevice))
+        if self.runner.stack[-1].innermost() == "read_once":
+            return isinstance(self.seen, events.ReadOneMsgFromDevice)
+        if isinstance(self.seen, Ended | events.ReadOneMsgFromDevice):
+            # The write pass has ended, or only empty buffers are left, which may go without any callback (BUF-6).
+            # A limit that left them shows: the retry timer is due at once (WR-5).
+            return self._only_empty() and not self._retry_is_due()
+        return True
+
+    def _only_empty(self) -> bool:
+        return not any(row.data for row in self.runner.state.buffers.pending_rows())
 
     def _offered(self, event: ChooseOffer) -> int:
         """How many buffers make up the bytes that the implementation offered."""
@@ -198,6 +229,7 @@ class Lockstep:
         *,
         machine: type[Contract] = Contract,
         statistics: Statistics | None = None,
+        seconds_per_step: float = SECONDS_PER_STEP,
     ) -> None:
         self.script = script
         self.statistics = statistics or Statistics()
@@ -208,6 +240,9 @@ class Lockstep:
         self._invariants = machine is Contract
         self.performed = Scenario(dict(scenario.ports), scenario.moves_per_call)
         self.target = target(self, dict(scenario.ports), scenario.moves_per_call)
+        self.capabilities: Capabilities = getattr(self.target, "capabilities", EVERYTHING)
+        self._silent = OPTIONAL_CALLBACKS & self.capabilities.lacks
+        self._plain_machine = machine
         self.pairs: dict[str, Pair] = {}
         self.named: dict[str, Named] = {}
         self.frames: list[Frame] = []
@@ -215,6 +250,7 @@ class Lockstep:
         self.messages = 0
         self._finding: Finding | None = None
         self._events_left = EVENTS_PER_STEP
+        self._seconds_per_step = seconds_per_step
         self._port_numbers = {name: i for i, name in enumerate(scenario.ports, start=1)}
 
     def now_ms(self) -> int:
@@ -226,22 +262,53 @@ class Lockstep:
         try:
             while (step := self.script.step(self)) is not None:
                 self.run_step(step)
+            self._finish_target()
         except FindingError as error:
             return error.finding
         return self._finding
+
+    def _finish_target(self) -> None:
+        """Let the implementation take away what is left, and say what should not be left."""
+        finish = getattr(self.target, "finish", None)
+        if finish is not None:
+            try:
+                finish()
+            except Broken as error:
+                raise self._broken(error) from None
 
     # Performing
 
     def run_step(self, step: Step) -> None:
         """Perform one call outside, with everything in it; raises `FindingError`."""
         self._events_left = EVENTS_PER_STEP
-        self.perform(step, self.performed.steps)
+        with self._stopwatch():
+            self.perform(step, self.performed.steps)
+
+    @contextmanager
+    def _stopwatch(self) -> Iterator[None]:
+        """Interrupt what uses too much processor time; again and again, as implementations may swallow exceptions."""
+
+        def expired(*_: object) -> None:
+            raise self._endless()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread can be interrupted
+            return
+        before = signal.signal(signal.SIGVTALRM, expired)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds_per_step, 0.05)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)
 
     def perform(self, step: Step, performed: list[Step]) -> None:
         """Perform one call on both; leave it out when it speaks of a name that stands for nothing."""
         if step.call == "advance":
             performed.append(step)
             self.advance(step.arguments["milliseconds"])
+            return
+        if step.call in self.capabilities.lacks:
             return
         if step.call == "migrate_data_release":
             self._release(step, performed)
@@ -250,6 +317,10 @@ class Lockstep:
         if resolved is None:
             return
         pair, for_spec, for_target = resolved
+        if not self.capabilities.contract_errors and self._is_forbidden(pair, step, for_spec):
+            if step.call == "create":
+                del self.pairs[step.device]
+            return
         record = Step(step.call, step.arguments, [], step.device, step.result_name)
         performed.append(record)
         self.statistics.calls += 1
@@ -264,6 +335,10 @@ class Lockstep:
         if not self.frames:
             self._compare_timers()
 
+    def _is_forbidden(self, pair: Pair, step: Step, arguments: tuple[Any, ...]) -> bool:
+        # Not the runner's machine: asking counts as no coverage.
+        return forbidden(self._plain_machine(pair.runner.state), step.call, arguments)
+
     def _release(self, step: Step, performed: list[Step]) -> None:
         """Drop what a marshaller refers to, on both; once."""
         known = self.named.pop(step.arguments["data"], None)
@@ -271,7 +346,10 @@ class Lockstep:
             performed.append(step)
             for buffer in known.spec:
                 self.pairs[known.device].runner.call("marshaller_unref", buffer)
-            self.target.perform(known.device, step.call, {"data": known.target})
+            release = Step(step.call, device=known.device)
+            message, _ = self._perform_on_target(release, {"data": known.target})
+            if message is not None and message != known.message:
+                raise self._found(("BUF-2",), known.message.hex(), message.hex(), "marshalled data")
 
     def advance(self, milliseconds: int) -> None:
         """Move the virtual clock of both."""
@@ -286,6 +364,8 @@ class Lockstep:
             return None, error
         except FindingError:
             raise
+        except Broken as error:
+            raise self._broken(error) from None
         except RecursionError as error:
             raise self._found(("CB-1",), "to return", f"{type(error).__name__}", "crash") from None
         except Exception as error:
@@ -324,7 +404,10 @@ class Lockstep:
         return pair, tuple(for_spec), for_target
 
     def _create_pair(self, name: str) -> None:
-        environment = _Environment(self.target.moves_per_call)
+        environment = _Environment(
+            self.target.moves_per_call,
+            lambda: self.target.timers(name).retry_ms == self.clock_ms,
+        )
         runner = Runner(environment, machine=self.machine, invariants=self._invariants)
         environment.runner = runner
         runner.advance(self.clock_ms)
@@ -348,7 +431,7 @@ class Lockstep:
             raise FindingError(self._finding)
         self._events_left -= 1
         if self._events_left < 0:
-            raise self._found(("WR-5",), "a bounded call", "an endless loop", "endless")
+            raise self._endless()
         if not self.frames or self.frames[-1].pair.name != device:
             raise self._found(("CB-1",), "no callback", describe(event), "outside")
         frame = self.frames[-1]
@@ -358,19 +441,24 @@ class Lockstep:
             raise self._blame(frame, allowed, event)
         self.statistics.callbacks += 1
         answer = self.script.answer(self, frame.unused, event)
-        record = Answer(answer.on, answer.value, answer.raises)
+        raises = answer.raises and self.capabilities.exceptions
+        record = Answer(answer.on, answer.value, raises)
         frame.step.answers.append(record)
         for step in answer.calls:
             self.perform(step, record.calls)
         while (nested := self.script.nested_step(self)) is not None:
             self.perform(nested, record.calls)
-        value = self._value_of(answer, event)
-        if answer.raises:
+        value = self._value_of(record, event)
+        if raises:
             raised = CallbackError(f"raised in {answer.on}")
             frame.answer = (None, raised)
             raise raised
         frame.answer = (value, None)
         return value
+
+    def report(self, rule: str, allowed: str, seen: str) -> None:
+        """The target saw the implementation do what shows in no callback."""
+        raise self._found((rule,), allowed, seen, "reported")
 
     def _value_of(self, answer: Answer, event: Callback) -> Any:
         if isinstance(event, PortWrite):
@@ -392,11 +480,16 @@ class Lockstep:
         if frame.call is not None:
             value, raised = frame.answer
             frame.call.answer(value, raised)
-            return
-        try:
-            frame.call = frame.pair.runner.begin(frame.step.call, *frame.arguments)
-        except (ContractError, BadMigrationDataError) as error:
-            frame.refused = error
+        else:
+            try:
+                frame.call = frame.pair.runner.begin(frame.step.call, *frame.arguments)
+            except (ContractError, BadMigrationDataError) as error:
+                frame.refused = error
+                return
+        if self._silent:
+            # What the implementation cannot tell happens without a word.
+            while EVENT_NAMES.get(type(frame.call.event).__name__) in self._silent:
+                frame.call.answer()
 
     # Comparing
 
@@ -471,6 +564,18 @@ class Lockstep:
                 )
 
     # Findings
+
+    def _broken(self, error: Broken) -> FindingError:
+        """The implementation broke down: the rules are those of what it was doing."""
+        rules = [*error.rules]
+        if self.frames:
+            call = self.frames[-1].call
+            rules += self._rules_of(call.innermost() if call else self.frames[-1].step.call)
+        rules = [*dict.fromkeys([*rules, "CB-1"])]
+        return self._found(tuple(rules), "to go on", str(error), error.symptom)
+
+    def _endless(self) -> FindingError:
+        return self._found(("WR-5",), "a bounded call", "an endless loop", "endless")
 
     def _found(
         self, rules: tuple[str, ...], allowed: str, seen: str, symptom: str

@@ -24,6 +24,7 @@ def to_json(report: Report, *, target: str, profile: str) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "rules_exercised": [rule for rule, ran in rules.items() if ran],
         "rules_never_exercised": [rule for rule, ran in rules.items() if not ran],
+        "not_tested": report.not_tested,
         "finding": finding_to_json(report.finding) if report.finding else None,
     }
 
@@ -51,6 +52,8 @@ def to_text(report: Report, *, target: str, profile: str, again: str | None) -> 
     ]
     if never and report.finding is None:
         lines.append(f"never        {', '.join(never)}")
+    if report.not_tested:
+        lines.append(f"not tested   {', '.join(report.not_tested)}")
     planned = [rule.id for rule in RULES.values() if rule.planned]
     if planned:
         lines.append(f"not yet      {', '.join(planned)} (known, but neither specified nor checked)")
@@ -59,7 +62,7 @@ def to_text(report: Report, *, target: str, profile: str, again: str | None) -> 
         rate = statistics.calls / max(report.seconds, 1e-9)
         lines.append(f"time         {report.seconds:.1f} s, {rate:,.0f} calls/s")
         if report.interrupted:
-            lines.append(f"again        chardev check --seed {report.seed}")
+            lines.append(f"again        the same command with --seed {report.seed}")
     return "\n".join(lines)
 
 

@@ -1,12 +1,12 @@
 """Who decides what is done next: a recorded scenario, or chance."""
 
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from chardev_conformance.lockstep import Lockstep, Pair
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
 from chardev_spec.events import Callback, PortWrite, ReadOneMsgFromDevice
-from chardev_spec.record import HEADER_SIZE, MESSAGE_SIZE
+from chardev_spec.record import HEADER_SIZE, MESSAGE_SIZE, Record, encode
 from chardev_spec.state import UINT32_MAX, Client, Place
 
 
@@ -38,6 +38,8 @@ class Replay:
 
 
 CLIENTS: Final = ("c1", "c2", "c3")
+PORTS: Final = ("p1", "p2", "p3")
+MOST_DEVICES: Final = 4
 
 WEIGHTS: Final = {
     "write_buffer_get": 12.0,
@@ -58,22 +60,36 @@ WEIGHTS: Final = {
     "advance": 2.0,
     "reset": 0.7,
     "reset_dev_instance": 1.5,
-    "migrate": 1.0,
+    "migrate": 1.5,
     "migrate_data_release": 0.5,
     "migrate_data_marshall_empty": 0.1,
-    "destroy": 0.1,
+    "destroy": 0.15,
 }
-"""How often each call is made, relative to the others; a scenario keeps all of some and little of others."""
+"""How often each call is made, relative to the others; ``migrate`` is the next step of a migration."""
+
+DISTURBING: Final = {
+    "stop": 4.0,
+    "reset": 4.0,
+    "reset_dev_instance": 4.0,
+    "client_remove": 4.0,
+    "client_add": 2.0,
+    "destroy": 2.0,
+    "send_to_client_tokens_add": 2.0,
+}
+"""How much more often inside a callback: what takes something away from the frame below (CB-1)."""
+
+MIXTURE: Final = (0.0, 0.3, 1.0, 1.0, 3.0)
+"""What a scenario makes of each weight: all of some calls, little of others, none of a few (swarm choice)."""
 
 
 def random_scenario(random: Random) -> Scenario:
     """A scenario without steps: its ports, and where a pass is to stop."""
-    ports = {name: random.random() < 0.5 for name in ("p1", "p2", "p3")}
+    ports = {name: random.random() < 0.5 for name in PORTS}
     return Scenario(ports, moves_per_call=random.choice([None, None, 1, 2, 3]))
 
 
 class RandomScript:
-    """Makes calls at random: each run its own mixture (swarm choice), guided by the spec's state.
+    """Makes calls at random: each run its own mixture, guided by the spec's state.
 
     `calls` bounds the calls of the run, nested ones included; `depth` how deep calls are nested in callbacks.
     `errors` is the share of calls that break the contract on purpose.
@@ -84,30 +100,29 @@ class RandomScript:
         self._calls_left = calls
         self._depth = depth
         self._errors = errors
-        self._planned: list[Step] = []
         self._names = 0
         self._bytes = 0
-        kept = {call: w for call, w in WEIGHTS.items() if random.random() < 0.8}
-        boosted = {call: w * random.choice([0.3, 1, 1, 3]) for call, w in kept.items()}
-        self._calls = [*boosted] or ["wakeup"]
-        self._weights = [*boosted.values()] or [1.0]
+        self._outside = {call: weight * random.choice(MIXTURE) for call, weight in WEIGHTS.items()}
+        self._outside["wakeup"] += 0.1  # never nothing at all
+        self._inside = {
+            call: weight * DISTURBING.get(call, 1.0) for call, weight in self._outside.items()
+        }
         self._nesting = random.choice([0.0, 0.1, 0.25, 0.4])
-        self._raising = random.choice([0.0, 0.0, 0.03, 0.1])
+        self._raising = random.choice([0.0, 0.0, 0.03, 0.2])
         self._taking = random.choice([0.1, 0.4, 0.7])
-        self._failing = random.choice([0.0, 0.03])
+        self._failing = random.choice([0.0, 0.05])
         self._reading = random.choice([0.2, 0.5, 0.8])
         self._interval = random.choice([0, 1, 2, 3])
         self._flow = random.choice([0.5, 0.9, 1.0])
-        self._started = False
+        self._planned = [self._create("d1", "p1")]
+        if random.random() < 0.5:
+            self._planned.append(Step("start"))
         self._settling: list[Step] | None = None
 
     # The protocol of scripts
 
     def step(self, lockstep: Lockstep) -> Step | None:
         """The next call outside."""
-        if not self._started:
-            self._started = True
-            return self._create("d1", "p1")
         if self._calls_left > 0:
             return self._choose(lockstep)
         if self._settling is None:
@@ -125,9 +140,10 @@ class RandomScript:
 
     def answer(self, lockstep: Lockstep, unused: list[Answer], event: Callback) -> Answer:
         """An answer at random."""
-        random, name = self.random, EVENT_NAMES[type(event).__name__]
-        answer = Answer(name, raises=random.random() < self._raising)
-        if isinstance(event, PortWrite):
+        random, answer = self.random, Answer(EVENT_NAMES[type(event).__name__])
+        if random.random() < self._raising:
+            answer.raises = True
+        elif isinstance(event, PortWrite):
             luck = random.random()
             if luck < self._taking:
                 answer.value = "all"
@@ -142,37 +158,93 @@ class RandomScript:
     # Choosing
 
     def _settle(self, lockstep: Lockstep) -> list[Step]:
-        """Calls after which nothing should be owed: every device goes on until its timers are quiet."""
+        """Calls after which nothing should be owed: every device, with a port, goes on until its timer is quiet."""
         steps = []
         for name in lockstep.pairs:
             steps.append(Step("reset_dev_instance", {"port": "p3"}, device=name))
             steps.append(Step("start", device=name))
-            steps.extend([Step("advance", {"milliseconds": 100}), Step("retry_timer_fired", device=name)])
+            steps.append(Step("advance", {"milliseconds": 100}))
+            steps.append(Step("retry_timer_fired", device=name))
             steps.append(Step("reset_dev_instance", {"port": None}, device=name))
+        steps.extend(Step("migrate_data_release", {"data": name}) for name in _marshalled(lockstep))
         return steps
 
     def _choose(self, lockstep: Lockstep) -> Step:
+        """What was planned, or a call that the contract allows, as far as the state tells, or a mistake."""
+        random = self.random
         self._calls_left -= 1
-        if self._planned and not lockstep.frames:
+        if not lockstep.pairs or self._planned and not lockstep.frames and random.random() < 0.8:
             return self._planned.pop(0)
-        pair = self.random.choice([*lockstep.pairs.values()])
-        if self.random.random() < self._errors:
-            step = self._mistake(pair, lockstep)
+        pair = random.choice([*lockstep.pairs.values()])
+        if lockstep.frames and random.random() < 0.7:
+            pair = lockstep.frames[-1].pair
+        if random.random() < self._errors:
+            step = self._mistake(lockstep)
+        elif pair.runner.state.device.destroyed:
+            step = self._outlive(pair, lockstep)
         else:
             step = self._sensible(pair, lockstep)
-        step.device = pair.name
+        if step.call != "create":
+            step.device = pair.name
         return step
 
+    def _sensible(self, pair: Pair, lockstep: Lockstep) -> Step:
+        """A call that the contract allows, as far as the state tells."""
+        random, clients = self.random, [*pair.runner.state.clients]
+        weights = self._inside if lockstep.frames else self._outside
+        call = random.choices([*weights], [*weights.values()])[0]
+        match call:
+            case "write_buffer_get":
+                client = random.choice([self._client(pair, lockstep), None, random.choice(CLIENTS)])
+                return self._get(client, random.choice([0, 1, 2, 5, 9]), lockstep)
+            case "write_buffer_get_server_no_token":
+                size = random.choice([0, 1, 3])
+                return Step(call, {"size": size}, result_name=self._new_name("b"))
+            case "write_buffer_add" | "write_buffer_release":
+                return self._use_buffer(call, pair, lockstep)
+            case "client_add":
+                return self._add_client(clients)
+            case "wait_timer_fired":
+                waiting = [row.peer for row in clients if row.wait_armed]
+                return Step(call, {"client": random.choice(waiting or CLIENTS)})
+            case "client_exists":
+                return Step(call, {"client": random.choice(CLIENTS)})
+            case "client_remove" if clients:
+                return Step(call, {"client": self._client(pair, lockstep)})
+            case "send_to_client_tokens_add" | "send_to_client_tokens_set" if clients:
+                tokens = random.choice([0, 1, 1, 2, 3, UINT32_MAX])
+                return Step(call, {"client": self._client(pair, lockstep), "tokens": tokens})
+            case "advance" if not lockstep.frames:
+                return Step(call, {"milliseconds": random.choice([1, 50, 100])})
+            case "reset_dev_instance":
+                return Step(call, {"port": random.choice([*PORTS, None])})
+            case "migrate":
+                return self._migrate(pair, clients, lockstep)
+            case "migrate_data_release" if data := _marshalled(lockstep):
+                return Step(call, {"data": random.choice(data)})
+            case "client_remove" | "advance" | "migrate_data_release":
+                return Step("wakeup")
+            case "send_to_client_tokens_add" | "send_to_client_tokens_set":
+                return Step("wakeup")
+        return Step(call)
+
+    def _client(self, pair: Pair, lockstep: Lockstep) -> str:
+        """An attached client, if there is one; inside a callback often the one that it is about."""
+        state = pair.runner.state
+        names = [row.peer for row in state.clients]
+        if lockstep.frames and lockstep.frames[-1].call is not None and self.random.random() < 0.5:
+            about = getattr(lockstep.frames[-1].call.event, "client", None)
+            if about in names:
+                return str(about)
+        return str(self.random.choice(names or CLIENTS))
+
     def _create(self, device: str, port: str) -> Step:
-        return Step(
-            "create",
-            {
-                "port": port,
-                "client_tokens_interval": self._interval,
-                "self_tokens": self.random.choice([0, 1, 2, 3]),
-            },
-            device=device,
-        )
+        arguments = {
+            "port": port,
+            "client_tokens_interval": self._interval,
+            "self_tokens": self.random.choice([0, 1, 2, 3]),
+        }
+        return Step("create", arguments, device=device)
 
     def _new_name(self, prefix: str) -> str:
         self._names += 1
@@ -183,113 +255,67 @@ class RandomScript:
         self._bytes += size
         return bytes((self._bytes - size + i) % 251 for i in range(size)).hex()
 
-    def _sensible(self, pair: Pair, lockstep: Lockstep) -> Step:
-        """A call that the contract allows, as far as the state tells."""
-        random = self.random
-        call = random.choices(self._calls, self._weights)[0]
-        clients = [*pair.runner.state.clients]
-        match call:
-            case "write_buffer_get":
-                names = [row.peer for row in clients] or list(CLIENTS)
-                client = random.choice([*names, *names, None, random.choice(CLIENTS)])
-                size = random.choice([0, 1, 2, 5, 5, 9])
-                return Step(call, {"client": client, "size": size}, result_name=self._new_name("b"))
-            case "write_buffer_get_server_no_token":
-                return Step(call, {"size": random.randint(0, 4)}, result_name=self._new_name("b"))
-            case "write_buffer_add" | "write_buffer_release":
-                return self._use_buffer(call, pair, lockstep)
-            case "client_add":
-                return self._add_client(clients)
-            case "client_remove" | "wait_timer_fired" if clients:
-                waiting = [row for row in clients if row.wait_armed]
-                if call == "wait_timer_fired" and waiting:
-                    return Step(call, {"client": random.choice(waiting).peer})
-                return Step(call, {"client": random.choice(clients).peer})
-            case "client_exists":
-                return Step(call, {"client": random.choice(CLIENTS)})
-            case "send_to_client_tokens_add" | "send_to_client_tokens_set" if clients:
-                tokens = random.choice([0, 1, 1, 2, 3, UINT32_MAX])
-                return Step(call, {"client": random.choice(clients).peer, "tokens": tokens})
-            case "advance" if not lockstep.frames:
-                return Step(call, {"milliseconds": random.choice([1, 50, 100])})
-            case "reset_dev_instance":
-                return Step(call, {"port": random.choice(["p1", "p2", None])})
-            case "migrate":
-                return self._migrate(pair, clients, lockstep)
-            case "migrate_data_release":
-                data = [name for name, named in lockstep.named.items() if named.message]
-                return Step(call, {"data": random.choice(data)}) if data else Step("wakeup")
-            case "reset" | "start" | "stop" | "wakeup" | "retry_timer_fired" | "destroy" | "opaque_get":
-                return Step(call)
-            case "migrate_data_marshall_empty":
-                return Step(call)
-        return Step("wakeup")
+    def _get(self, client: str | None, size: int, lockstep: Lockstep) -> Step:
+        """Get a buffer."""
+        name = self._new_name("b")
+        return Step("write_buffer_get", {"client": client, "size": size}, result_name=name)
 
     def _use_buffer(self, call: str, pair: Pair, lockstep: Lockstep) -> Step:
         """Add or release a buffer that the owner holds."""
-        state = pair.runner.state
-        held = [
-            (name, state.buffers[named.spec].capacity)
-            for name, named in lockstep.named.items()
-            if named.device == pair.name
-            and not named.message
-            and named.spec in state.buffers
-            and state.buffers[named.spec].place == Place.HELD
-        ]
+        held = _held(pair, lockstep)
         if not held:
-            return Step("write_buffer_get_server_no_token", {"size": 3}, result_name=self._new_name("b"))
-        name, capacity = self.random.choice(held)
+            return self._get(self._client(pair, lockstep), 5, lockstep)
+        name, capacity = self.random.choice([*held.items()])
         if call == "write_buffer_add":
             used = self.random.choice([capacity, capacity, self.random.randint(0, capacity)])
             return Step(call, {"buffer": name, "data": self._data(used)})
-        if state.device.destroyed:
-            return Step("write_buffer_release_without_device", {"buffer": name})
         return Step(call, {"buffer": name})
+
+    def _outlive(self, pair: Pair, lockstep: Lockstep) -> Step:
+        """What is left to do after a destroy (BUF-3), and another device."""
+        held = _held(pair, lockstep)
+        if held and self.random.random() < 0.5:
+            name = self.random.choice([*held])
+            return Step("write_buffer_release_without_device", {"buffer": name})
+        free = _free_ports(lockstep)
+        if free and len(lockstep.pairs) < MOST_DEVICES and not lockstep.frames:
+            return self._create(f"d{len(lockstep.pairs) + 1}", free[0])
+        return Step("migrate_data_marshall_empty")
 
     def _add_client(self, clients: list[Client]) -> Step:
         random = self.random
-        absent = [name for name in CLIENTS if name not in {row.peer for row in clients}]
-        if not absent:
-            return Step("wakeup")
+        attached = {row.peer for row in clients}
         windows = [0, self._interval, self._interval + 1, self._interval + 3]
-        return Step(
-            "client_add",
-            {
-                "client": random.choice(absent),
-                "do_flow_control": random.random() < self._flow,
-                "max_send_queue_size": random.choice([0, 1, 2, 3]),
-                "num_client_tokens": random.choice(windows),
-                "num_send_tokens": random.choice([0, 0, 1, 2, 5]),
-                "wait_for_migrate_data": random.random() < 0.1,
-            },
-        )
+        arguments = {
+            "client": random.choice([name for name in CLIENTS if name not in attached] or CLIENTS),
+            "do_flow_control": random.random() < self._flow,
+            "max_send_queue_size": random.choice([0, 1, 2, 3]),
+            "num_client_tokens": random.choice(windows),
+            "num_send_tokens": random.choice([0, 0, 1, 2, 5]),
+            "wait_for_migrate_data": random.random() < (0.05 if clients else 0.3),
+        }
+        return Step("client_add", arguments)
 
-    def _mistake(self, pair: Pair, lockstep: Lockstep) -> Step:
+    def _mistake(self, lockstep: Lockstep) -> Step:
         """A call that may break the contract."""
-        random = self.random
-        buffers = [n for n, named in lockstep.named.items() if named.device == pair.name and not named.message]
+        random, client = self.random, self.random.choice(CLIENTS)
         steps = [
-            Step("client_remove", {"client": random.choice(CLIENTS)}),
-            Step("send_to_client_tokens_add", {"client": random.choice(CLIENTS), "tokens": 1}),
-            Step("send_to_client_tokens_set", {"client": random.choice(CLIENTS), "tokens": -1}),
-            Step("write_buffer_get", {"client": random.choice([*CLIENTS, None]), "size": -1}),
+            Step("client_remove", {"client": client}),
+            Step("send_to_client_tokens_add", {"client": client, "tokens": 1}),
+            Step("send_to_client_tokens_set", {"client": client, "tokens": -1}),
+            Step("write_buffer_get", {"client": random.choice([client, None]), "size": -1}),
             Step("write_buffer_get_server_no_token", {"size": -2}),
             Step("migrate_data_marshall", result_name=self._new_name("x")),
             Step("restore", {"message": random.randbytes(random.choice([0, 20, 33, 40])).hex()}),
             Step("reset_dev_instance", {"port": random.choice(["p1", "p2"])}),
-            Step("wait_timer_fired", {"client": random.choice(CLIENTS)}),
-            Step(
-                "client_add",
-                {
-                    "client": random.choice(CLIENTS),
-                    "do_flow_control": True,
-                    "max_send_queue_size": random.choice([1, -1]),
-                    "num_client_tokens": random.choice([1, 3, UINT32_MAX + 1]),
-                    "num_send_tokens": 1,
-                    "wait_for_migrate_data": random.random() < 0.5,
-                },
-            ),
+            Step("opaque_get"),
+            Step("client_exists", {"client": client}),
         ]
+        add = self._add_client([])
+        add.arguments["max_send_queue_size"] = random.choice([1, -1])
+        add.arguments["num_client_tokens"] = random.choice([1, 2, UINT32_MAX + 1])
+        steps.append(add)
+        buffers = [name for name, named in lockstep.named.items() if not named.message]
         if buffers:
             name = random.choice(buffers)
             steps.append(Step("write_buffer_release", {"buffer": name}))
@@ -302,28 +328,26 @@ class RandomScript:
     def _migrate(self, pair: Pair, clients: list[Client], lockstep: Lockstep) -> Step:
         """The next step of a migration: stop, marshall, a new device whose client waits, restore."""
         device = pair.runner.state.device
-        if lockstep.frames:
-            return Step("wakeup")
         if device.awaiting is not None:
-            return self._restore(pair.runner.state.clients[device.awaiting], lockstep)
-        if len(clients) != 1 or clients[0].queue_length or clients[0].leaving or device.destroyed:
-            return Step("wakeup")
+            message = self._message(pair.runner.state.clients[device.awaiting], lockstep)
+            return Step("restore", {"message": message.hex()})
         if device.sealed:
-            return self._arrive(pair, clients[0], lockstep)
-        if device.running:
-            self._planned.append(Step("migrate_data_marshall", device=pair.name, result_name=self._new_name("x")))
+            return self._arrive(clients[0], lockstep)
+        if not clients:
+            return self._add_client(clients)
+        if len(clients) > 1:
+            return Step("client_remove", {"client": clients[0].peer})
+        if device.running and not lockstep.frames:
             return Step("stop")
         return Step("migrate_data_marshall", result_name=self._new_name("x"))
 
-    def _arrive(self, pair: Pair, client: Client, lockstep: Lockstep) -> Step:
+    def _arrive(self, client: Client, lockstep: Lockstep) -> Step:
         """A destination: a new device on a free port, with a client like the source's that waits."""
-        used = {other.runner.state.device.port for other in lockstep.pairs.values()}
-        free = [name for i, name in enumerate(lockstep.performed.ports, start=1) if i not in used]
-        if not free or len(lockstep.pairs) >= 4:
+        free = _free_ports(lockstep)
+        if lockstep.frames or not free or len(lockstep.pairs) >= MOST_DEVICES:
             return Step("client_remove", {"client": client.peer})
         name = f"d{len(lockstep.pairs) + 1}"
-        create = self._create(name, free[0])
-        arguments: dict[str, Any] = {
+        arguments = {
             "client": client.peer,
             "do_flow_control": client.flow_control,
             "max_send_queue_size": 2,
@@ -331,52 +355,64 @@ class RandomScript:
             "num_send_tokens": UINT32_MAX,
             "wait_for_migrate_data": True,
         }
-        # The source goes on being chosen too; `_choose` would give these steps its name.
-        self._planned.append(create)
+        message = self._message(client, lockstep).hex()
         self._planned.append(Step("client_add", arguments, device=name))
         if self.random.random() < 0.5:
             self._planned.append(Step("start", device=name))
-        for _ in range(self.random.choice([0, 0, 1, 2])):
-            buffer = self._new_name("b")
-            get = {"client": client.peer, "size": 2}
-            self._planned.append(Step("write_buffer_get", get, device=name, result_name=buffer))
-            add = {"buffer": buffer, "data": self._data(2)}
-            self._planned.append(Step("write_buffer_add", add, device=name))
-        message = [named.message for named in lockstep.named.values() if named.message][-1:]
-        if message:
-            data = {"message": self._mutate(message[0]).hex()}
-            self._planned.append(Step("restore", data, device=name))
-        return Step("client_exists", {"client": client.peer})
+        self._planned.append(Step("restore", {"message": message}, device=name))
+        return self._create(name, free[0])
 
-    def _restore(self, client: Client, lockstep: Lockstep) -> Step:
-        messages = [named.message for named in lockstep.named.values() if named.message]
-        if messages:
-            message = self._mutate(self.random.choice(messages))
-        else:
-            message = self.random.randbytes(HEADER_SIZE) + self._record(client)
-        return Step("restore", {"message": message.hex()})
-
-    def _record(self, client: Client) -> bytes:
-        size = self.random.choice([0, 0, 3, 7])
-        tokens = self.random.randint(0, max(client.window, 1))
-        fields = (
-            (1).to_bytes(4, "little"),
-            b"\x01",
-            min(client.window - min(tokens, client.window), UINT32_MAX).to_bytes(4, "little"),
-            self.random.choice([0, 2, UINT32_MAX]).to_bytes(4, "little"),
-            size.to_bytes(4, "little"),
-            self.random.randint(0, tokens).to_bytes(4, "little"),
-            (MESSAGE_SIZE if size else 0).to_bytes(4, "little"),
-        )
-        return b"".join(fields) + bytes.fromhex(self._data(size))
-
-    def _mutate(self, message: bytes) -> bytes:
-        """Mostly the message as it is, sometimes one of its bytes changed, or its end cut off."""
-        luck = self.random.random()
-        if luck < 0.85 or len(message) < MESSAGE_SIZE:
+    def _message(self, client: Client, lockstep: Lockstep) -> bytes:
+        """A migration message for this client: mostly the last one that was marshalled, sometimes damaged."""
+        random = self.random
+        known = [named.message for named in lockstep.named.values() if named.message]
+        message = known[-1] if known and random.random() < 0.8 else self._made_up(client)
+        luck = random.random()
+        if luck < 0.85:
             return message
         if luck < 0.95:
             changed = bytearray(message)
-            changed[self.random.randrange(HEADER_SIZE, len(message))] = self.random.choice([0, 1, 2, 34, 255])
+            changed[random.randrange(HEADER_SIZE, len(message))] = random.choice([0, 1, 2, 34, 255])
             return bytes(changed)
-        return message[: self.random.randrange(len(message))]
+        return message[: random.randrange(len(message))]
+
+    def _made_up(self, client: Client) -> bytes:
+        """A migration message that no source of this run made."""
+        random = self.random
+        data = bytes.fromhex(self._data(random.choice([0, 0, 3, 7])))
+        in_data = random.randint(0, min(client.window, 3))
+        record = Record(
+            version=1,
+            connected=1,
+            client_tokens=random.randint(0, client.window - in_data),
+            send_tokens=random.choice([0, 2, UINT32_MAX]),
+            write_size=len(data),
+            write_client_tokens=in_data,
+            write_data_offset=MESSAGE_SIZE if data else 0,
+        )
+        return bytes(HEADER_SIZE) + encode(record) + data
+
+
+def _held(pair: Pair, lockstep: Lockstep) -> dict[str, int]:
+    """The buffers of this device that the owner holds: the capacity of each by name."""
+    buffers = pair.runner.state.buffers
+    return {
+        name: buffers[named.spec].capacity
+        for name, named in lockstep.named.items()
+        if named.device == pair.name
+        and not named.message
+        and named.spec in buffers
+        and buffers[named.spec].place == Place.HELD
+    }
+
+
+def _marshalled(lockstep: Lockstep) -> list[str]:
+    """The names of migration data that a marshaller still refers to."""
+    return [name for name, named in lockstep.named.items() if named.message]
+
+
+def _free_ports(lockstep: Lockstep) -> list[str]:
+    """The ports that no device has."""
+    used = {pair.runner.state.device.port for pair in lockstep.pairs.values()}
+    ports = enumerate(lockstep.performed.ports, start=1)
+    return [name for number, name in ports if number not in used]

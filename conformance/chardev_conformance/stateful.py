@@ -33,9 +33,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from random import Random
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -66,12 +67,14 @@ from chardev_spec.state import UINT32_MAX, Client, Place
 T = TypeVar("T")
 
 QUICK: Final = settings(
-    max_examples=200,
+    max_examples=150,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
+    # Without the explanations: they vary every draw of a failing run, which takes minutes, and say nothing of scenarios.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
 """A few seconds, the same runs every time: for continuous integration."""
 
@@ -81,30 +84,30 @@ LONG: Final = settings(
 """Minutes, other runs every time."""
 
 WEIGHTS: Final[Mapping[str, int]] = {
-    "wakeup": 3,
-    "start": 3,
+    "start": 6,
+    "wakeup": 4,
     "stop": 1,
-    "client_add": 4,
-    "write_buffer_get": 6,
-    "write_buffer_add": 6,
-    "write_buffer_release": 2,
+    "client_add": 8,
+    "write_buffer_get": 8,
+    "write_buffer_add": 14,
+    "write_buffer_release": 3,
     "write_buffer_get_server_no_token": 1,
     "write_buffer_release_without_device": 1,
-    "send_to_client_tokens_add": 3,
+    "send_to_client_tokens_add": 8,
     "send_to_client_tokens_set": 1,
-    "client_remove": 2,
+    "client_remove": 3,
     "client_exists": 1,
     "opaque_get": 1,
-    "retry_timer_fired": 2,
+    "retry_timer_fired": 5,
     "wait_timer_fired": 1,
     "advance": 1,
     "reset_dev_instance": 1,
-    "reset": 1,
-    "migrate_data_marshall": 2,
-    "migrate_data_release": 1,
     "migrate_data_marshall_empty": 1,
+    "reset": 1,
+    "migrate_data_marshall": 5,
+    "migrate_data_release": 1,
     "create": 1,
-    "restore": 2,
+    "restore": 6,
     "destroy": 1,
 }
 """How often each call is drawn, relative to the others; the first is the simplest one, which shrinking tends to."""
@@ -276,18 +279,25 @@ class DeviceMachine(RuleBasedStateMachine):
         self.perform(self._create("d1", "p1"))
 
     def draw_mixture(self, mixture: Any) -> list[str]:
-        """The calls of this run, each as often as its weight says; some are left out, some are more frequent."""
-        factors = st.sampled_from([1, 1, 1, 0, 3])
-        calls: list[str] = []
-        for call, weight in self.weights.items():
-            calls.extend([call] * weight * mixture.draw(factors, label=call))
-        return calls or ["wakeup"]
+        """The calls of this run, each as often as its weight says; some are left out, some are more frequent.
+
+        It is one draw, of which 0 is the plain mixture: many would only be in the way of shrinking.
+        """
+        number = mixture.draw(st.integers(0, 999), label="mixture")
+        random = Random(number)
+        factors = (0, 1, 1, 1, 3) if number else (1,)
+        calls = [
+            call for call, weight in self.weights.items() for _ in range(weight * random.choice(factors))
+        ]
+        return calls or ["start"]
 
     @rule(data=st.data())
     def call(self, data: Any) -> None:
         """One call outside, with everything that happens in it."""
         self._data = data
-        self.perform(self.draw_step())
+        step = self.draw_step()
+        if step is not None:
+            self.perform(step)
 
     def perform(self, step: Step) -> None:
         """Perform a call on both; raises `DifferenceError`."""
@@ -308,7 +318,9 @@ class DeviceMachine(RuleBasedStateMachine):
             return
         if not self._failed and self._stopped is None:
             self._data = None
-            for name in [*self.lockstep.pairs]:
+            for name, pair in self.lockstep.pairs.items():
+                if pair.runner.state.device.destroyed:
+                    continue
                 self.perform(Step("start", device=name))
                 self.perform(Step("advance", {"milliseconds": 100}))
                 self.perform(Step("retry_timer_fired", device=name))
@@ -361,7 +373,7 @@ class DeviceMachine(RuleBasedStateMachine):
         elif isinstance(event, ReadOneMsgFromDevice):
             answer.value = self.draw(st.booleans(), "a message")
         if self._raising:
-            answer.raises = self.one_of([False] * 7 + [True], "raises")
+            answer.raises = self._luck(8, "raises")
         return answer
 
     def draw_nested_step(self) -> Step | None:
@@ -369,16 +381,18 @@ class DeviceMachine(RuleBasedStateMachine):
         luck = [False] * (10 - self._nesting) + [True] * self._nesting
         return self.draw_step() if self.one_of(luck, "call inside") else None
 
-    def draw_step(self) -> Step:
-        """A call, on one of the devices; on one that was destroyed now and then."""
+    def draw_step(self) -> Step | None:
+        """A call on one of the devices, on one that was destroyed now and then; None when nothing can be called."""
         call = self.one_of(self.calls, "call")
-        pairs = [*self.lockstep.pairs.values()]
-        alive = [pair for pair in pairs if not pair.runner.state.device.destroyed]
-        if not alive and len(pairs) < DEVICES and not self.lockstep.frames:
-            return self._draw_create() or Step("wakeup")
-        dead = [pair for pair in pairs if pair not in alive]
-        pair = self.one_of(alive * 4 + dead if self.mistakes or not alive else alive, "device")
-        step = self.draw_arguments(call, pair) or Step("wakeup")
+        pairs = self.lockstep.pairs
+        alive = [name for name, pair in pairs.items() if not pair.runner.state.device.destroyed]
+        if not alive:
+            return self._draw_create()
+        dead = [name for name in pairs if name not in alive]
+        pair = pairs[self.one_of(alive * 5 + dead if self.mistakes else alive, "device")]
+        if call == "restore":
+            pair = self._destination() or pair
+        step = self.draw_arguments(call, pair) or Step("start")
         if step.call != "create":
             step.device = pair.name
         return step
@@ -387,12 +401,14 @@ class DeviceMachine(RuleBasedStateMachine):
         """The call with arguments that mean something now; None when there are none."""
         clients = [*pair.runner.state.clients]
         match call:
+            case "create" if not self._sealed_client(pair) and not self._luck(5, "without need"):
+                return Step("start")
             case "create":
                 return self._draw_create()
             case "advance":
                 return Step(call, {"milliseconds": self.one_of([100, 50])})
             case "reset_dev_instance":
-                return Step(call, {"port": self.one_of(["p1", None, "p2", "p3"])})
+                return self._draw_port(pair)
             case "client_add":
                 return self._draw_client_add(pair, clients)
             case (
@@ -402,7 +418,7 @@ class DeviceMachine(RuleBasedStateMachine):
                 | "send_to_client_tokens_add"
                 | "send_to_client_tokens_set"
             ):
-                if not clients and (not self.mistakes or self.one_of([True, True, True, False])):
+                if not clients and not (self.mistakes and self._luck(4, "nobody there")):
                     return self._draw_client_add(pair, clients)
                 return self._draw_client_call(call, clients)
             case "write_buffer_get" | "write_buffer_get_server_no_token":
@@ -410,7 +426,7 @@ class DeviceMachine(RuleBasedStateMachine):
             case (
                 "write_buffer_add" | "write_buffer_release" | "write_buffer_release_without_device"
             ):
-                return self._draw_buffer_call(call, pair)
+                return self._draw_buffer_call(call, pair, clients)
             case "migrate_data_marshall":
                 return self._draw_marshall(pair, clients)
             case "migrate_data_release":
@@ -423,6 +439,10 @@ class DeviceMachine(RuleBasedStateMachine):
             case "restore":
                 return self._draw_restore(pair, clients)
         return Step(call)
+
+    def _luck(self, one_in: int, label: str) -> bool:
+        """True once in a while; False is the simple case."""
+        return self.one_of([False] * (one_in - 1) + [True], label)
 
     def _new_name(self, prefix: str) -> str:
         self._names += 1
@@ -461,6 +481,17 @@ class DeviceMachine(RuleBasedStateMachine):
             self._create(f"d{len(self.lockstep.pairs) + 1}", self.one_of(ports)) if ports else None
         )
 
+    def _draw_port(self, pair: Pair) -> Step:
+        """Another port, or none; a port that another device has only with a mistake."""
+        taken = {
+            other.runner.state.device.port
+            for other in self.lockstep.pairs.values()
+            if other is not pair and not self.mistakes
+        }
+        ports = self.lockstep.performed.ports
+        free = [name for i, name in enumerate(ports, start=1) if i not in taken]
+        return Step("reset_dev_instance", {"port": self.one_of([*free[:1], None, *free[1:]], "port")})
+
     def _draw_client_add(self, pair: Pair, clients: list[Client]) -> Step | None:
         present = {row.peer for row in clients}
         peers = [peer for peer in ("c1", "c2", "c3") if peer not in present or self.mistakes]
@@ -475,7 +506,7 @@ class DeviceMachine(RuleBasedStateMachine):
         else:
             flow_control = self.one_of([True, True, True, False], "flow control")
             window = self.one_of(windows, "window")
-            wait = self.one_of([False] * 9 + [True], "wait for migration data")
+            wait = self._luck(10, "wait for migration data")
         return Step(
             "client_add",
             {
@@ -498,7 +529,7 @@ class DeviceMachine(RuleBasedStateMachine):
 
     def _draw_client_call(self, call: str, clients: list[Client]) -> Step | None:
         peers = [row.peer for row in clients]
-        if not peers or (self.mistakes and self.one_of([False] * 9 + [True], "any client")):
+        if not peers or (self.mistakes and self._luck(10, "any client")):
             peers = ["c1", "c2"]
         arguments: dict[str, Any] = {"client": self.one_of(peers, "client")}
         if "tokens" in PARAMETERS[call]:
@@ -516,7 +547,7 @@ class DeviceMachine(RuleBasedStateMachine):
         arguments["size"] = self.one_of(sizes, "size")
         return Step(call, arguments, result_name=self._new_name("b"))
 
-    def _draw_buffer_call(self, call: str, pair: Pair) -> Step | None:
+    def _draw_buffer_call(self, call: str, pair: Pair, clients: list[Client]) -> Step | None:
         buffers = self.lockstep.named
         rows = pair.runner.state.buffers
         names = self._names_of(pair, data=False)
@@ -525,17 +556,13 @@ class DeviceMachine(RuleBasedStateMachine):
             for n in names
             if buffers[n].spec in rows and rows[buffers[n].spec].place == Place.HELD
         ]
-        if not self.mistakes or (held and self.one_of([False] * 9 + [True], "any buffer") is False):
+        if not self.mistakes or (held and not self._luck(10, "any buffer")):
             names = held
         destroyed = pair.runner.state.device.destroyed
         if not names or (
             not self.mistakes and destroyed != (call == "write_buffer_release_without_device")
         ):
-            return (
-                None
-                if destroyed
-                else self._draw_get("write_buffer_get", [*pair.runner.state.clients])
-            )
+            return None if destroyed else self._draw_get("write_buffer_get", clients)
         name = self.one_of(names, "buffer")
         if call != "write_buffer_add":
             return Step(call, {"buffer": name})
@@ -545,36 +572,51 @@ class DeviceMachine(RuleBasedStateMachine):
         return Step(call, {"buffer": name, "data": self._bytes_of(size)})
 
     def _draw_marshall(self, pair: Pair, clients: list[Client]) -> Step | None:
-        """Marshall; before that, stop, or add a client."""
-        device = pair.runner.state.device
-        legal = device.awaiting is None and not device.sealed and not self.lockstep.frames
-        if legal and device.running:
-            return Step("stop")
-        if legal and not clients:
-            return self._draw_client_add(pair, clients)
-        if not self.mistakes and not (legal and self._may_marshall(pair, clients)):
-            return None
+        """Marshall (MIG-2); before that, what makes the device ready for it."""
+        state = pair.runner.state
+        if not (self.mistakes and self._luck(6, "not ready")):
+            if self.lockstep.frames or state.device.sealed:
+                return None
+            if state.device.awaiting is not None and clients:
+                return Step("client_remove", {"client": clients[0].peer})
+            if state.device.running:
+                return Step("stop")
+            if not clients:
+                return self._draw_client_add(pair, clients)
+            if len(clients) > 1 or clients[0].leaving:
+                return Step("client_remove", {"client": clients[0].peer})
+            if clients[0].queue_length:
+                tokens = {"client": clients[0].peer, "tokens": clients[0].queue_length}
+                return Step("send_to_client_tokens_set", tokens)
+            if any(row.client is not None and row.place == Place.HELD for row in state.buffers):
+                return self._draw_buffer_call("write_buffer_add", pair, clients)
         return Step("migrate_data_marshall", result_name=self._new_name("x"))
 
-    def _may_marshall(self, pair: Pair, clients: list[Client]) -> bool:
-        """MIG-2, as far as `_draw_marshall` has not looked."""
-        held = any(
-            row.client is not None and row.place == Place.HELD for row in pair.runner.state.buffers
-        )
-        return len(clients) == 1 and not (clients[0].leaving or clients[0].queue_length or held)
+    def _destination(self) -> Pair | None:
+        """Where migration data can arrive, now or soon."""
+        pairs = [
+            pair for pair in self.lockstep.pairs.values() if not pair.runner.state.device.destroyed
+        ]
+        if not any(pair.runner.state.device.sealed for pair in pairs):
+            return None
+        awaiting = [pair for pair in pairs if pair.runner.state.device.awaiting is not None]
+        fresh = [pair for pair in pairs if pair.runner.state.clients.empty()]
+        return next(iter(awaiting + fresh), None)
 
     def _draw_restore(self, pair: Pair, clients: list[Client]) -> Step | None:
-        """The message of a marshalled device; before that, what makes the device ready for it."""
+        """Restore (MIG-4) what was marshalled last; before that, what makes the device ready for it."""
         messages = [each.message for each in self.lockstep.named.values() if each.message]
         if not messages:
             return self._draw_marshall(pair, clients)
-        device = pair.runner.state.device
-        if device.sealed and len(self.lockstep.pairs) < DEVICES:
-            return self._draw_create()
-        if device.awaiting is None and not clients:
-            return self._draw_client_add(pair, clients)
+        if not (self.mistakes and self._luck(6, "not ready")):
+            if self._destination() is None:
+                return self._draw_create()
+            if not clients:
+                return self._draw_client_add(pair, clients)
+            if pair.runner.state.device.awaiting is None or clients[0].leaving:
+                return None
         message = bytearray(self.one_of(messages[::-1], "message"))
-        if self.one_of([False] * 5 + [True], "changed"):
+        if self.mistakes and self._luck(6, "changed"):
             place = self.draw(st.integers(8, len(message) - 1), "place")
             message[place] = self.one_of([0, 1, 2, 34, 255], "byte")
         return Step("restore", {"message": message.hex()})
@@ -583,10 +625,12 @@ class DeviceMachine(RuleBasedStateMachine):
 def run(machine: type[DeviceMachine], profile: settings = QUICK) -> Coverage:
     """Run a machine with these settings; what all its runs covered.
 
-    Raises `DifferenceError`, or a group of them: shrunk by Hypothesis, then by striking out what its draws could not.
+    Raises `DifferenceError`, or a group of them.
+    They are shrunk as scenarios, which takes seconds: a step can be left out without any draw being made otherwise.
     """
+    phases = [phase for phase in profile.phases if phase is not Phase.shrink]
     try:
-        run_state_machine_as_test(machine, settings=profile)
+        run_state_machine_as_test(machine, settings=settings(profile, phases=phases))
     except DifferenceError as error:
         raise _shrunk(machine, error) from None
     except BaseExceptionGroup as group:

@@ -5,7 +5,7 @@ The driver stays on the checker's side.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from chardev_spec.events import Callback
 
@@ -20,6 +20,45 @@ class Refused(Exception):
 
 class CallbackError(Exception):
     """The exception that the checker's callbacks raise (CB-5)."""
+
+
+class Broken(Exception):
+    """The implementation came to an end in the middle of a run: it died, hangs, leaks, or talks nonsense.
+
+    `symptom` says which, in a few words; findings of equal rule and symptom are one.
+    `rules` are those that it breaks, if that is known.
+    """
+
+    def __init__(self, symptom: str, message: str, rules: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.symptom = symptom
+        self.rules = rules
+
+
+class TargetError(BaseException):
+    """An implementation that cannot be checked; the message says why, and what to do.
+
+    No callback of an implementation may swallow it, so it is no `Exception`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a target can do; what it cannot is not tested, and the report says so."""
+
+    lacks: frozenset[str] = frozenset()
+    """Calls that are never made, and callbacks that are never expected."""
+    contract_errors: bool = True
+    """Whether calls that the contract forbids are refused by name; else the checker makes none."""
+    exceptions: bool = True
+    """Whether callbacks may raise (CB-5)."""
+
+
+EVERYTHING: Final = Capabilities()
+"""What a target without `capabilities` can do."""
+
+OPTIONAL_CALLBACKS: Final = frozenset({"on_free_self_token", "port_failed"})
+"""Callbacks that a target may lack: the header calls the one optional, and does not have the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +81,9 @@ class Host(Protocol):
     def now_ms(self) -> int:
         """The virtual clock."""
 
+    def report(self, rule: str, allowed: str, seen: str) -> None:
+        """Report what shows in no callback: memory that changed while the port was reading it (BUF-2)."""
+
 
 class Target(Protocol):
     """An implementation under test.
@@ -58,6 +100,9 @@ class Target(Protocol):
     @property
     def moves_per_call(self) -> int | None:
         """The limit that it stops a pass at, where it is known (WR-5)."""
+
+    # Two more are optional: `capabilities` (without it, a target can do everything), and `finish()`, which is called at
+    # the end of a scenario, takes away all that is left, and raises `Broken` for what should not be left.
 
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
         """Perform one call of the scenario language.

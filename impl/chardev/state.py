@@ -99,6 +99,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         "_opaque",
         "_port",
         "_port_epoch",
+        "_port_error",
         "_port_failed",
         "_port_owes_wakeup",
         "_queue",
@@ -162,6 +163,8 @@ class DeviceState(Generic[MessageT, ClientT]):
         self._may_write = False
         self._epoch = 0
         self._port_epoch = 0
+        # What the present port call raised, until its frame has it.
+        self._port_error: BaseException | None = None
 
         self._frames = 0
         # A pass is on the stack; something asked for another one since its last port call.

@@ -24,10 +24,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .buffers import NOBODY, SERVER, Attachment, RestoredPayer
+from .interfaces import PORT_FAILED, PORT_NOT_NOW
 from .state import DeviceState, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .buffers import Payer
     from .interfaces import Bytes, Port
@@ -109,25 +110,36 @@ class Writing(DeviceState[MessageT, ClientT]):
         entries = 1 if probing else min(BATCH_ENTRIES, self._moves_per_call - frame.moved)
         offer, size = queue.offer(entries, BATCH_BYTES)
         self._write_asked = False
-        try:
-            taken = port.write(offer)
-            valid = 0 <= taken <= size
-        except BaseException as error:  # noqa: BLE001 - CB-5
-            frame.fail(error)
-            taken = 0
-            valid = True
+        taken = self._call_port(port, offer, size)
+        self._note_port_error(frame)
         if self._epoch != epoch:
             return False
-        return self._account(frame, port, port_epoch, size, taken if valid else None)
+        return self._account(frame, port, port_epoch, size, taken)
 
-    def _account(
-        self, frame: Frame, port: Port, port_epoch: int, size: int, answer: int | None
-    ) -> bool:
+    def _call_port(self, port: Port, offer: Sequence[Bytes], size: int) -> int:
+        """Offer `size` bytes to the port; returns how many it took, or `PORT_FAILED`.
+
+        An exception is "took nothing" (CB-5); it waits in `_port_error` for a frame.
+        """
+        try:
+            answer = port.write(offer)
+            taken = answer if 0 <= answer <= size else PORT_FAILED
+        except BaseException as error:  # noqa: BLE001 - CB-5
+            self._port_error = error
+            taken = PORT_NOT_NOW
+        return taken
+
+    def _note_port_error(self, frame: Frame) -> None:
+        if self._port_error is not None:
+            frame.fail(self._port_error)
+            self._port_error = None
+
+    def _account(self, frame: Frame, port: Port, port_epoch: int, size: int, answer: int) -> bool:
         """Account for the answer of a port call that was not ignored; true if it moved something.
 
-        `size` is how much was offered, `answer` how much was taken, None if the port failed.
+        `size` is how much was offered, `answer` how much was taken, or `PORT_FAILED`.
         """
-        taken = answer or 0
+        taken = max(answer, 0)
         completed = self._queue.take(taken)
         if taken:
             frame.moved += len(completed)
@@ -135,7 +147,7 @@ class Writing(DeviceState[MessageT, ClientT]):
             if self._running:
                 self._active = True
         if self._port_epoch == port_epoch:
-            if answer is None:
+            if answer == PORT_FAILED:
                 self._fail_port(frame)
                 return False
             if port.announces_writability:
@@ -183,14 +195,7 @@ class Writing(DeviceState[MessageT, ClientT]):
         self._writing = True
         self._express = data
         self._write_asked = False
-        error = None
-        try:
-            taken = port.write((data,))
-            valid = 0 <= taken <= size
-        except BaseException as raised:  # noqa: BLE001 - CB-5
-            error = raised
-            taken = 0
-            valid = True
+        taken = self._call_port(port, (data,), size)
         self._express = None
         if (
             taken == size
@@ -221,11 +226,11 @@ class Writing(DeviceState[MessageT, ClientT]):
             moved = True
         else:
             frame = self._enter()
-            frame.raised = error
+            self._note_port_error(frame)
             moved = False
             if self._epoch == epoch:
                 self._queue.insert_offered(data, attachment)
-                moved = self._account(frame, port, port_epoch, size, taken if valid else None)
+                moved = self._account(frame, port, port_epoch, size, taken)
         self._end_write_pass(frame, moved=moved)
 
     def _write_probe(self) -> bool:
@@ -245,18 +250,11 @@ class Writing(DeviceState[MessageT, ClientT]):
             return False
         self._writing = True
         self._write_asked = False
-        error = None
-        try:
-            taken = port.write(offer)
-            valid = 0 <= taken <= size
-        except BaseException as raised:  # noqa: BLE001 - CB-5
-            error = raised
-            taken = 0
-            valid = True
+        taken = self._call_port(port, offer, size)
         if (
             taken == 0
             and not self._write_asked
-            and error is None
+            and self._port_error is None
             and self._epoch == epoch
             and not queue.has_orphans
         ):
@@ -269,10 +267,10 @@ class Writing(DeviceState[MessageT, ClientT]):
                 self._decide_retry_timer()
             return True
         frame = self._enter()
-        frame.raised = error
+        self._note_port_error(frame)
         moved = False
         if self._epoch == epoch:
-            moved = self._account(frame, port, port_epoch, size, taken if valid else None)
+            moved = self._account(frame, port, port_epoch, size, taken)
         self._end_write_pass(frame, moved=moved)
         return True
 

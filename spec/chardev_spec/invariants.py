@@ -120,8 +120,7 @@ def event_invariant(
 def tokens_are_conserved(machine: Contract, row: Client) -> bool:
     """Client tokens, freed tokens and the price of buffers in flight are the window."""
     return (
-        not row.flow_control
-        or row.tokens + row.freed + machine.in_flight(row.handle) == row.window
+        not row.flow_control or row.tokens + row.freed + machine.in_flight(row.handle) == row.window
     )
 
 
@@ -146,9 +145,7 @@ def freed_tokens_are_announced(machine: Contract, row: Client) -> bool:
 def client_knows_its_tokens(machine: Contract, row: Client) -> bool:
     """What was given and announced is what the client has and has used."""
     return (
-        not row.flow_control
-        or row.leaving
-        or row.window + row.announced == row.tokens + row.taken
+        not row.flow_control or row.leaving or row.window + row.announced == row.tokens + row.taken
     )
 
 
@@ -182,11 +179,7 @@ def payer_is_attached(machine: Contract, row: Buffer) -> bool:
 @buffer_invariant("BUF-2")
 def references_are_counted(machine: Contract, row: Buffer) -> bool:
     """One reference for its place unless free, one for an outstanding write, and the marshallers'; never none."""
-    return (
-        row.references
-        == (row.place != Place.FREE) + row.offered + row.marshaller_references
-        > 0
-    )
+    return row.references == (row.place != Place.FREE) + row.offered + row.marshaller_references > 0
 
 
 @buffer_invariant("WR-7", "WR-1")
@@ -243,9 +236,7 @@ def spare_memory_is_bounded(machine: Contract) -> bool:
 @event_invariant(PortWrite, "WR-2", "MIG-2")
 def writes_are_allowed(machine: Contract, event: PortWrite) -> bool:
     """The port is written to only while running, attached, not awaiting, not sealed; something is offered."""
-    return (
-        machine.may_write() and event.port == machine.device.port and len(event.data) > 0
-    )
+    return machine.may_write() and event.port == machine.device.port and len(event.data) > 0
 
 
 @device_invariant("WR-1", "WR-7")
@@ -296,9 +287,7 @@ def retry_timer_is_owed(machine: Contract) -> bool:
 def only_announcing_ports_owe(machine: Contract) -> bool:
     """A wakeup is owed by an attached port that announces writability."""
     device = machine.device
-    return not device.port_owes_wakeup or (
-        device.announces_writability and device.port is not None
-    )
+    return not device.port_owes_wakeup or (device.announces_writability and device.port is not None)
 
 
 # Reading
@@ -314,9 +303,7 @@ def reads_are_allowed(machine: Contract, event: ReadOneMsgFromDevice) -> bool:
 def messages_go_to_clients_that_stay(machine: Contract, event: SendMsgToClient) -> bool:
     """A message goes to an attached client that is not leaving, of a device that is not sealed."""
     client = machine.clients.attached(event.client)
-    return (
-        client is not None and not machine.clients[client].leaving and not machine.device.sealed
-    )
+    return client is not None and not machine.clients[client].leaving and not machine.device.sealed
 
 
 @event_invariant(SendTokensToClient, "RD-4", "TOK-4", "MIG-2")
@@ -440,9 +427,7 @@ def sealed_devices_are_quiet(machine: Contract) -> bool:
     """A sealed device has one client, an empty send queue, and no outstanding write."""
     device = machine.device
     return not device.sealed or (
-        machine.clients.count() == 1
-        and machine.send_queue.empty()
-        and not device.write_outstanding
+        machine.clients.count() == 1 and machine.send_queue.empty() and not device.write_outstanding
     )
 
 

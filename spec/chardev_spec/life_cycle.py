@@ -371,15 +371,11 @@ class LifeCycle(Reading):
         """
         self.clients.update(
             lambda row: row.flow_control,
-            freed=lambda row: (
-                row.freed + self.in_flight(row.handle) - self.held_price(row.handle)
-            ),
+            freed=lambda row: row.freed + self.in_flight(row.handle) - self.held_price(row.handle),
         )
         returned = self.buffers.total(
             lambda row: (
-                row.origin == Origin.SERVER
-                and row.place != Place.HELD
-                and row.place != Place.FREE
+                row.origin == Origin.SERVER and row.place != Place.HELD and row.place != Place.FREE
             ),
             lambda row: 1,
         )

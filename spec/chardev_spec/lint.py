@@ -44,6 +44,12 @@ LIFTABLE: Final = (
     "life_cycle",
     "migration",
     "contract",
+    "profiles/tokens",
+    "profiles/reading",
+    "profiles/writing",
+    "profiles/life_cycle",
+    "profiles/reset",
+    "profiles/migration",
 )
 """The modules of this package whose functions the proofs run."""
 

@@ -43,8 +43,7 @@ class Migration(LifeCycle):
         write_size = self.buffers.pending_bytes()
         write_client_tokens = self.buffers.total(
             lambda row: (
-                row.client == client
-                and (row.place == Place.QUEUED or row.place == Place.CURRENT)
+                row.client == client and (row.place == Place.QUEUED or row.place == Place.CURRENT)
             ),
             lambda row: row.price,
         )
@@ -88,7 +87,9 @@ class Migration(LifeCycle):
             raise CannotMarshalError("the client is leaving")
         if row.queue_length > 0:
             raise CannotMarshalError(f"{row.queue_length} messages wait in the client's send queue")
-        if self.buffers.exists(lambda buffer: buffer.client == client and buffer.place == Place.HELD):
+        if self.buffers.exists(
+            lambda buffer: buffer.client == client and buffer.place == Place.HELD
+        ):
             raise CannotMarshalError("the owner holds a buffer of the client")
         if self.buffers.pending_bytes() > UINT32_MAX:
             raise CannotMarshalError("2**32 bytes or more are pending")

@@ -50,10 +50,7 @@ class Reading(Writing):
         outcome = Outcome.MOVED
         repeated = False
         while (
-            (yield LOOP)
-            and self.goes_on(frame, outcome)
-            and device.read_wanted
-            and self.may_read()
+            (yield LOOP) and self.goes_on(frame, outcome) and device.read_wanted and self.may_read()
         ):
             outcome = yield from self.read_once(frame)
             outcome = self.limit_repeats(outcome, repeated)

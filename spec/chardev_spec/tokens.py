@@ -15,7 +15,9 @@ class Tokens(Conditions):
             row.tokens -= 1
             row.taken += 1
 
-    def return_price(self, frame: Frame, origin: Origin, client: int | None, price: int) -> Steps[None]:
+    def return_price(
+        self, frame: Frame, origin: Origin, client: int | None, price: int
+    ) -> Steps[None]:
         """Return the price of a buffer that was consumed or released unsent.
 
         A client's goes to its freed tokens, which are announced when they reach the interval (TOK-3).

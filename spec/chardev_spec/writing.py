@@ -146,7 +146,8 @@ class Writing(Buffers):
     def take_answer(self, taken: int) -> int:
         """The port took `taken` bytes; how many buffers that completed.
 
-        Buffers of a client that went during the write are dropped if untouched (WR-7).
+        Buffers of a client that went during the write are dropped if untouched (WR-7), so that an empty one behind them
+        is behind a completed one now (BUF-6).
         Bytes make the device active only while it runs (LC-8).
         """
         completed = 0
@@ -155,14 +156,14 @@ class Writing(Buffers):
             if self.device.running:
                 self.device.active = True
         self.keep_spare(
-            self.buffers.drop(
-                lambda row: row.origin == Origin.NOBODY and row.place == Place.QUEUED
-            )
+            self.buffers.drop(lambda row: row.origin == Origin.NOBODY and row.place == Place.QUEUED)
         )
+        if taken > 0:
+            completed += self.take(0)
         return completed
 
     def take(self, size: int) -> int:
-        """WR-3, BUF-6: `size` bytes leave the queue, with the empty buffers at their end; the number of buffers completed."""
+        """WR-3, BUF-6: `size` bytes leave the queue, with the empty buffers behind; how many buffers that completed."""
         return self.buffers.take(size)
 
     def complete(self, frame: Frame, completed: int) -> Steps[None]:

@@ -305,10 +305,11 @@ def test_awaiting_is_refused_unless_the_device_is_as_new(world: World) -> None:
     device.start()
     refused: list[bool] = []
     world.when("read", lambda: refused.append(device.client_add("b", True, 0, 1, 0, True)))
+    world.when("write", lambda: refused.append(device.client_add("b", True, 0, 1, 0, True)))
     device.wakeup()
     device.write(None, b"x")
     refused.append(device.client_add("b", True, 0, 1, 0, True))
-    assert refused == [False, False]
+    assert refused == [False, False, False]
     device.stop()
     world.answers.extend([1, 0])
     device.start()

@@ -231,6 +231,32 @@ def test_moves_per_call_limits_a_frame(make_world: Callable[..., World]) -> None
     assert world.take_events() == ["write 3 -> 1", "tokens 1 to a"]
 
 
+def test_empty_buffers_count_for_the_limit(make_world: Callable[..., World]) -> None:
+    """A call could complete any number of buffers as long as they are empty (WR-5, BUF-6)."""
+    world = make_world(moves_per_call=1)
+    world.dev.client_add("a", True, 0, 9, 0)
+    for data in (b"", b"1", b"2"):
+        world.dev.write("a", data)
+    world.dev.start()
+    assert world.take_events() == ["tokens 1 to a", "retry 0", "retry 0"]
+    world.dev.retry_timer_fired()
+    assert world.take_events() == ["write 1 -> 1", "tokens 1 to a", "retry 0", "retry 0"]
+
+
+def test_exception_while_the_port_asks_again_is_a_limit(world: World) -> None:
+    """A request made inside a failing port write would wait for a wakeup that never comes (CB-5)."""
+    world.announces_writability = True
+    world.dev.start()
+    world.take_events()
+    world.answers.append(KeyError("boom"))
+    world.when("write", lambda: world.dev.write("a", b"y"))
+    with pytest.raises(KeyError, match="boom"):
+        world.dev.write("a", b"x")
+    assert world.take_events() == ["write x -> KeyError('boom')", "retry 0"]
+    world.dev.retry_timer_fired()
+    assert world.written == b"xy"
+
+
 @pytest.mark.parametrize("answer", [-1, 2])
 def test_failed_port_is_detached_once_and_data_stays(world: World, answer: int) -> None:
     """An unplugged port would be written for ever, or its data lost (WR-8)."""

@@ -11,18 +11,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One defect of one module of the device."""
+    """One defect of the device."""
 
     name: str
     rule: str
     """The rule it breaks first."""
-    module: str
     consequence: str
+    """What goes wrong in the real world."""
     patch: str
 
     @property
     def old(self) -> str:
-        """The lines that the patch changes, as they stand in the module."""
+        """The lines that the patch changes, as they stand in the device."""
         return self._lines(" -")
 
     @property
@@ -40,7 +40,6 @@ DEFECTS: Final = (
     Defect(
         "client removed in its own callback",
         "CB-1",
-        "reading",
         "A client that is disconnected while it is handed a message is sent it all the same: use after free.",
         """
 -        if attachment.gone or attachment.leaving:
@@ -51,7 +50,6 @@ DEFECTS: Final = (
     Defect(
         "destroyed inside a callback",
         "CB-1",
-        "device",
         "The virtual machine closes the device inside a callback, and the frames below go on using its clients.",
         """
          for attachment in reversed(self._clients.values()):
@@ -62,7 +60,6 @@ DEFECTS: Final = (
     Defect(
         "joins the message under way",
         "CB-2",
-        "reading",
         "An agent that connects while a message goes round gets a message that was not meant for it.",
         """
 -        for attachment in tuple(reversed(self._clients.values())):
@@ -76,7 +73,6 @@ DEFECTS: Final = (
     Defect(
         "one who comes back is served twice",
         "CB-2",
-        "reading",
         "A client that reconnects while a message goes round is taken for the one that left.",
         """
          for attachment in tuple(reversed(self._clients.values())):
@@ -88,7 +84,6 @@ DEFECTS: Final = (
     Defect(
         "fan-out over the live list",
         "CB-3",
-        "reading",
         "A client that disconnects inside a callback breaks the walk over the clients.",
         """
 -        for attachment in tuple(reversed(self._clients.values())):
@@ -98,7 +93,6 @@ DEFECTS: Final = (
     Defect(
         "use after client removal in fan-out",
         "CB-3",
-        "reading",
         "A recipient that another recipient's callback removed is served from freed memory.",
         """
 -            if not attachment.gone and not attachment.leaving:
@@ -109,20 +103,18 @@ DEFECTS: Final = (
     Defect(
         "reference leaked by a send",
         "CB-4",
-        "reading",
         "Every message that is sent stays in memory for ever.",
         """
          except BaseException as error:  # noqa: BLE001 - CB-5
              frame.fail(error)
 -        self._unref(frame, message)
- 
-     def _unref(
+
+     def _unref(self, frame: Frame, message: MessageT) -> None:
 """,
     ),
     Defect(
         "reference leaked when nobody listens",
         "CB-4",
-        "reading",
         "Messages that are read while no client is there stay in memory for ever.",
         """
                  self._deliver(frame, attachment, message)
@@ -134,7 +126,6 @@ DEFECTS: Final = (
     Defect(
         "refused message unreferenced twice",
         "CB-4",
-        "reading",
         "A message that finds a full queue is freed while other clients still hold it.",
         """
              self._unref(frame, message)
@@ -146,7 +137,6 @@ DEFECTS: Final = (
     Defect(
         "reference leaked by a removal",
         "CB-4",
-        "device",
         "The messages that waited for a client stay in memory when it disconnects.",
         """
          frame = self._enter()
@@ -162,7 +152,6 @@ DEFECTS: Final = (
     Defect(
         "exception skips the other recipients",
         "CB-5",
-        "reading",
         "One client's broken connection costs all other clients a message.",
         """
              if not attachment.gone and not attachment.leaving:
@@ -175,7 +164,6 @@ DEFECTS: Final = (
     Defect(
         "exception swallowed",
         "CB-5",
-        "state",
         "An error of the owner's code vanishes, and nobody ever learns why a message is missing.",
         """
          if self.raised is None:
@@ -186,7 +174,6 @@ DEFECTS: Final = (
     Defect(
         "last exception instead of the first",
         "CB-5",
-        "state",
         "The owner is shown a follow-up error and looks for the cause in the wrong place.",
         """
 -        if self.raised is None:
@@ -197,7 +184,6 @@ DEFECTS: Final = (
     Defect(
         "reads on after an exception",
         "CB-5",
-        "reading",
         "After an error the device goes on calling code that has just failed.",
         """
 -        while self._wanted and frame.raised is None and self.wants_to_read():
@@ -207,7 +193,6 @@ DEFECTS: Final = (
     Defect(
         "exception forgets the rest",
         "CB-5",
-        "writing",
         "An error in a callback leaves queued data that no timer looks after.",
         """
          if frame.raised is not None:
@@ -219,22 +204,17 @@ DEFECTS: Final = (
     Defect(
         "exception from write taken for a final error",
         "CB-5",
-        "writing",
         "A passing hiccup of the port detaches it for good.",
         """
-             frame.fail(error)
-             taken = 0
--            valid = True
-+            valid = False
-         if self._epoch != epoch:
-             return False
+             self._port_error = error
+-            taken = PORT_NOT_NOW
++            taken = PORT_FAILED
 """,
     ),
     # Tokens, client to port
     Defect(
         "token not returned on partial write",
         "TOK-1",
-        "write_queue",
         "Whenever the port stops in the middle of a buffer, the clients lose the tokens of those before it.",
         """
              self.data[last] = memoryview(self.data[last])[taken - start :]
@@ -246,7 +226,6 @@ DEFECTS: Final = (
     Defect(
         "token not returned on release",
         "TOK-1",
-        "device",
         "Each buffer that is released unused costs its client a token, until the client can send nothing.",
         """
          payer = self._let_go(buffer)
@@ -259,7 +238,6 @@ DEFECTS: Final = (
     Defect(
         "one token too many",
         "TOK-2",
-        "device",
         "A client may have one buffer more in flight than its window says.",
         """
 -        if attachment.tokens or not attachment.flow_control:
@@ -270,7 +248,6 @@ DEFECTS: Final = (
     Defect(
         "violation overlooked",
         "TOK-2",
-        "device",
         "A client that sends without tokens is refused, but never disconnected.",
         """
 -        self._set_leaving(attachment)
@@ -285,9 +262,9 @@ DEFECTS: Final = (
     Defect(
         "off by one in the interval",
         "TOK-3",
-        "writing",
         "Tokens are announced one buffer late; a client whose window is the interval waits for ever.",
         """
+         attachment.freed += price
 -        if attachment.freed >= self._interval:
 +        if attachment.freed > self._interval:
              self._announce(frame, attachment)
@@ -296,7 +273,6 @@ DEFECTS: Final = (
     Defect(
         "off by one in the interval, short path",
         "TOK-3",
-        "writing",
         "Where nothing is congested, tokens are announced one buffer late.",
         """
 -            if freed < self._interval or not attachment.flow_control or attachment.leaving:
@@ -306,7 +282,6 @@ DEFECTS: Final = (
     Defect(
         "one announcement for a whole batch",
         "TOK-3",
-        "writing",
         "A client hears of its tokens in other portions than it was promised.",
         """
 -            step = min(count, due)
@@ -316,7 +291,6 @@ DEFECTS: Final = (
     Defect(
         "window without flow control",
         "TOK-4",
-        "device",
         "A client without flow control is thrown out because it has no tokens.",
         """
 -        if attachment.tokens or not attachment.flow_control:
@@ -327,7 +301,6 @@ DEFECTS: Final = (
     Defect(
         "queue without flow control",
         "TOK-4",
-        "reading",
         "Messages for a client without flow control wait for tokens that it never gives.",
         """
 -        elif not attachment.flow_control:
@@ -338,7 +311,6 @@ DEFECTS: Final = (
     Defect(
         "announcement without flow control",
         "TOK-4",
-        "writing",
         "A client without flow control is told of tokens that it does not know.",
         """
 -        if not attachment.flow_control or attachment.gone:
@@ -350,7 +322,6 @@ DEFECTS: Final = (
     Defect(
         "count wraps at 32 bits",
         "TOK-5",
-        "device",
         "A client that grants all it can, twice, is suddenly sent nothing.",
         """
 -            self._grant(attachment, attachment.send_tokens + tokens)
@@ -360,7 +331,6 @@ DEFECTS: Final = (
     Defect(
         "signed counts",
         "TOK-5",
-        "state",
         "A client that grants without limit, as agents do, is refused.",
         """
 -COUNT_MAX: Final = 2**32 - 1
@@ -370,7 +340,6 @@ DEFECTS: Final = (
     Defect(
         "negative count accepted",
         "TOK-5",
-        "state",
         "A negative grant from a broken peer makes a count that no rule foresees.",
         """
 -    if not 0 <= value <= COUNT_MAX:
@@ -381,7 +350,6 @@ DEFECTS: Final = (
     Defect(
         "tokens announced twice",
         "TOK-6",
-        "writing",
         "A client believes in tokens that it does not have, and is thrown out for using them.",
         """
 -        attachment.freed = 0
@@ -391,7 +359,6 @@ DEFECTS: Final = (
     Defect(
         "tokens announced but not counted",
         "TOK-6",
-        "writing",
         "A client uses the tokens that it was told of and is thrown out for it.",
         """
          attachment.freed = 0
@@ -402,7 +369,6 @@ DEFECTS: Final = (
     Defect(
         "one interval announced, all counted",
         "TOK-6",
-        "writing",
         "After a reset the client knows of fewer tokens than it has, and slows down for good.",
         """
 -            self._callbacks.send_tokens_to_client(attachment.client, tokens)
@@ -413,7 +379,6 @@ DEFECTS: Final = (
     Defect(
         "self token not taken",
         "SELF-1",
-        "device",
         "The server floods the port: nothing bounds its buffers in flight.",
         """
              buffer = WriteBuffer(self, BufferOrigin.SERVER, None, self._epoch, size)
@@ -424,7 +389,6 @@ DEFECTS: Final = (
     Defect(
         "reset returns the tokens of held buffers",
         "SELF-1",
-        "device",
         "After a reset the server's held buffers are paid back twice.",
         """
 -            self._self_tokens_at_creation - self._self_tokens - self._held_server_buffers
@@ -434,7 +398,6 @@ DEFECTS: Final = (
     Defect(
         "lack of a self token is an error",
         "SELF-2",
-        "device",
         "The server crashes where it should only wait.",
         """
              if not self._self_tokens:
@@ -446,7 +409,6 @@ DEFECTS: Final = (
     Defect(
         "one self token too many",
         "SELF-2",
-        "device",
         "The server gets a buffer that it has no token for.",
         """
 -            if not self._self_tokens:
@@ -457,7 +419,6 @@ DEFECTS: Final = (
     Defect(
         "callback before the self token",
         "SELF-3",
-        "writing",
         "The server is told that it may send, tries, and gets no buffer.",
         """
 -            self._self_tokens += 1
@@ -468,7 +429,6 @@ DEFECTS: Final = (
     Defect(
         "one callback for several self tokens",
         "SELF-3",
-        "writing",
         "The server is woken once for several tokens, and the data that it keeps back waits.",
         """
          for _ in range(count):
@@ -483,7 +443,6 @@ DEFECTS: Final = (
     Defect(
         "buffers without token return one",
         "SELF-4",
-        "device",
         "Each buffer without token adds a self token, until nothing bounds the server.",
         """
 -        return NOBODY if origin is BufferOrigin.SERVER_NO_TOKEN else None
@@ -494,7 +453,6 @@ DEFECTS: Final = (
     Defect(
         "double add accepted",
         "BUF-1",
-        "device",
         "A buffer that is added twice is written twice, and its memory is freed twice.",
         """
 -        buffer.held = False
@@ -504,7 +462,6 @@ DEFECTS: Final = (
     Defect(
         "full buffer refused",
         "BUF-1",
-        "device",
         "An owner that fills a buffer to its last byte is refused.",
         """
 -        if used > buffer.buf_size:
@@ -514,7 +471,6 @@ DEFECTS: Final = (
     Defect(
         "overfull buffer accepted",
         "BUF-1",
-        "device",
         "Memory behind the buffer is written to the port.",
         """
 -        if used > buffer.buf_size:
@@ -524,20 +480,18 @@ DEFECTS: Final = (
     Defect(
         "add while stopped is lost",
         "BUF-1",
-        "writing",
         "What is sent while the virtual machine is paused never arrives.",
         """
-         else:
--            self._queue.append(data, payer)
+         if not self._may_write or self._writing:
+-            queue.append(data, payer)
 +            if self._running:
-+                self._queue.append(data, payer)
++                queue.append(data, payer)
              self._write_in_vain()
 """,
     ),
     Defect(
         "no buffer while detached",
         "BUF-1",
-        "device",
         "An agent's data is refused while its port is being replaced.",
         """
 -        if attachment is None or not self._may_pay(attachment):
@@ -549,7 +503,6 @@ DEFECTS: Final = (
     Defect(
         "memory reused under the marshaller",
         "BUF-2",
-        "write_queue",
         "The destination gets other bytes than the source had, because the source's buffers were used again.",
         """
          dropped = self.payers[head : head + count]
@@ -562,7 +515,6 @@ DEFECTS: Final = (
     Defect(
         "memory reused under the port",
         "BUF-2",
-        "write_queue",
         "A reset inside a port write frees the memory that the port is reading.",
         """
          \"\"\"Forget everything.\"\"\"
@@ -575,7 +527,6 @@ DEFECTS: Final = (
     Defect(
         "buffer freed without its device while that lives",
         "BUF-3",
-        "buffers",
         "A client loses a token each time its buffer is released the wrong way.",
         """
 -    if not buffer.device.destroyed:
@@ -586,7 +537,6 @@ DEFECTS: Final = (
     Defect(
         "buffer of a destroyed device not freed",
         "BUF-3",
-        "buffers",
         "Owners that outlive the device cannot give its buffers back.",
         """
 -    if not buffer.held:
@@ -597,7 +547,6 @@ DEFECTS: Final = (
     Defect(
         "buffer outlives its client",
         "BUF-4",
-        "buffers",
         "Data of a client that has gone is written, as if it came from the next one.",
         """
 -        if attachment is None or attachment.gone or self._epoch != self.device.epoch:
@@ -607,7 +556,6 @@ DEFECTS: Final = (
     Defect(
         "get for a client that is gone fails",
         "BUF-4",
-        "device",
         "A channel that hears a moment late of its client's removal brings the server down.",
         """
          attachment = self._clients.get(client)
@@ -622,17 +570,15 @@ DEFECTS: Final = (
     Defect(
         "used memory is never freed",
         "BUF-5",
-        "buffers",
         "The server's memory grows with every byte that a client sends.",
         """
          self.buf = memoryview(bytearray(size))
-+        _POOL.append(self.buf)
++        globals().setdefault("_pool", []).append(self.buf)
 """,
     ),
     Defect(
         "empty buffer never completes",
         "BUF-6",
-        "write_queue",
         "An empty message from a client stops everything behind it.",
         """
          head = self._head
@@ -645,7 +591,6 @@ DEFECTS: Final = (
     Defect(
         "empty buffers stay behind a completed one",
         "BUF-6",
-        "write_queue",
         "An empty buffer is in flight longer than the rules say, and a stop keeps its token back.",
         """
          last = bisect_right(ends, taken, head)
@@ -658,10 +603,9 @@ DEFECTS: Final = (
     Defect(
         "double write after stop",
         "WR-1",
-        "writing",
         "A pause inside a port write makes the guest see the same bytes twice.",
         """
-         taken = answer or 0
+         taken = max(answer, 0)
 +        if not self._running:
 +            taken = 0
          completed = self._queue.take(taken)
@@ -670,7 +614,6 @@ DEFECTS: Final = (
     Defect(
         "rest of a buffer begins a byte early",
         "WR-1",
-        "write_queue",
         "After each partial write one byte arrives twice.",
         """
 -            self.data[last] = memoryview(self.data[last])[taken - start :]
@@ -680,7 +623,6 @@ DEFECTS: Final = (
     Defect(
         "order broken by a restore",
         "WR-1",
-        "device",
         "After a migration what the client sent later arrives first.",
         """
 -            self._queue.restore_current(data, payer)
@@ -690,7 +632,6 @@ DEFECTS: Final = (
     Defect(
         "writes on after a stop",
         "WR-2",
-        "writing",
         "A virtual machine that was paused in a callback still gets data.",
         """
 -            if not self._may_write or not queue.payers:
@@ -701,7 +642,6 @@ DEFECTS: Final = (
     Defect(
         "writes while awaiting",
         "WR-2",
-        "state",
         "New data overtakes what migration is about to bring.",
         """
 -            and self._awaiting is None
@@ -711,7 +651,6 @@ DEFECTS: Final = (
     Defect(
         "prices returned twice after a reset",
         "WR-3",
-        "writing",
         "A reset inside a callback gives the server self tokens twice.",
         """
          for _ in range(count):
@@ -723,7 +662,6 @@ DEFECTS: Final = (
     Defect(
         "second writer while prices return",
         "WR-3",
-        "writing",
         "A callback that sends writes before the buffers that came first are paid for.",
         """
          if completed:
@@ -735,7 +673,6 @@ DEFECTS: Final = (
     Defect(
         "retry too early",
         "WR-4",
-        "state",
         "A port that is full is asked ten times as often, at the cost of the processor.",
         """
 -RETRY_DELAY_MS: Final = 100
@@ -745,7 +682,6 @@ DEFECTS: Final = (
     Defect(
         "timer although the port will announce",
         "WR-4",
-        "state",
         "A full port that will say when it can take more is polled all the time.",
         """
 -            and (self._write_limited or not self._port_owes_wakeup)
@@ -753,19 +689,8 @@ DEFECTS: Final = (
 """,
     ),
     Defect(
-        "announcement never cleared",
-        "WR-4",
-        "device",
-        "After the first wakeup the device still waits for one, and does not look after its data.",
-        """
--        self._port_owes_wakeup = False
-         if self._running:
-""",
-    ),
-    Defect(
         "timer not disarmed",
         "WR-4",
-        "state",
         "An idle device wakes up for nothing.",
         """
          else:
@@ -776,7 +701,6 @@ DEFECTS: Final = (
     Defect(
         "timer not restarted",
         "WR-4",
-        "state",
         "A retry comes too soon after the latest refusal, or later than what a limit left behind allows.",
         """
 +        if self._retry_timer_armed:
@@ -788,7 +712,6 @@ DEFECTS: Final = (
     Defect(
         "lost nested wakeup",
         "WR-5",
-        "writing",
         "A port that announces writability while it is being written to is not written to again.",
         """
 -        self._write_asked = True
@@ -801,7 +724,6 @@ DEFECTS: Final = (
     Defect(
         "endless repetition",
         "WR-5",
-        "writing",
         "A port that always asks again keeps the server in one call for ever.",
         """
 -                if repeated:
@@ -812,7 +734,6 @@ DEFECTS: Final = (
     Defect(
         "endless reading",
         "WR-5",
-        "reading",
         "A read callback that always asks again keeps the server in one call for ever.",
         """
 -                if repeated:
@@ -822,9 +743,20 @@ DEFECTS: Final = (
 """,
     ),
     Defect(
+        "start never ends",
+        "WR-5",
+        "Starting a device that has nothing to do freezes the server.",
+        """
+             if (
+-                not frame.progress
+-                or write_limited
++                write_limited
+                 or read_limited
+""",
+    ),
+    Defect(
         "two writers",
         "WR-5",
-        "writing",
         "A nested wakeup writes the bytes that the outer write is just writing.",
         """
 -        if self._writing:
@@ -836,18 +768,16 @@ DEFECTS: Final = (
     Defect(
         "one move over the limit",
         "WR-5",
-        "writing",
         "A call takes longer than the limit that it was given.",
         """
--            elif frame.moved >= self._moves_per_call:
-+            elif frame.moved > self._moves_per_call:
+-            if frame.raised is not None or frame.moved >= self._moves_per_call:
++            if frame.raised is not None or frame.moved > self._moves_per_call:
                  return True
 """,
     ),
     Defect(
         "limit waits like a refusal",
         "WR-5",
-        "state",
         "After each limit the data waits for 100 ms though the port could take it.",
         """
 -            delay = 0 if self._write_limited else RETRY_DELAY_MS
@@ -857,18 +787,16 @@ DEFECTS: Final = (
     Defect(
         "request before the write counts as nested",
         "WR-5",
-        "writing",
         "Each write to a full port is made twice.",
         """
          offer, size = queue.offer(entries, BATCH_BYTES)
 -        self._write_asked = False
-         try:
+         taken = self._call_port(port, offer, size)
 """,
     ),
     Defect(
         "retry timer forgotten after reset_dev_instance",
         "WR-6",
-        "state",
         "The new port took nothing, nobody will ever try again, and the guest hangs.",
         """
          self._port_epoch += 1
@@ -879,7 +807,6 @@ DEFECTS: Final = (
     Defect(
         "stuck after an awaited client left",
         "WR-6",
-        "device",
         "The client that was to be restored leaves, and the device never writes again.",
         """
          self._queue.drop_detached()
@@ -890,7 +817,6 @@ DEFECTS: Final = (
     Defect(
         "new port is not written to",
         "WR-6",
-        "device",
         "What waits for a replaced port waits until somebody else sends something.",
         """
          if port is not None and self._running:
@@ -903,7 +829,6 @@ DEFECTS: Final = (
     Defect(
         "torn message after a removal",
         "WR-7",
-        "write_queue",
         "The guest gets half a message when its client disconnects, and takes the next one for the rest.",
         """
 -        kept = max(self.offered, 1 if self.current else 0)
@@ -913,7 +838,6 @@ DEFECTS: Final = (
     Defect(
         "offered buffers dropped under the port",
         "WR-7",
-        "write_queue",
         "A client that disconnects inside a port write takes buffers with it that the port has taken.",
         """
 -        kept = max(self.offered, 1 if self.current else 0)
@@ -923,7 +847,6 @@ DEFECTS: Final = (
     Defect(
         "queued buffers outlive their client",
         "WR-7",
-        "device",
         "What a client queued is written after it has gone, in the name of nobody.",
         """
 -        self._queue.drop_detached()
@@ -934,7 +857,6 @@ DEFECTS: Final = (
     Defect(
         "untouched buffers of nobody written",
         "WR-7",
-        "write_queue",
         "Buffers that were offered and not taken are written after their client has gone.",
         """
              self.has_orphans = False
@@ -944,40 +866,36 @@ DEFECTS: Final = (
     Defect(
         "answer counts after a reset",
         "WR-7",
-        "writing",
         "Bytes that were taken before a reset are subtracted from what was queued after it.",
         """
 -        if self._epoch != epoch:
 -            return False
-         return self._account(frame, port, port_epoch, size, taken if valid else None)
+         return self._account(frame, port, port_epoch, size, taken)
 """,
     ),
     Defect(
         "impossible answer believed",
         "WR-8",
-        "writing",
         "A broken driver that claims more bytes than it was offered is never noticed.",
         """
-             taken = port.write(offer)
-+            taken = min(taken, size)
-             valid = 0 <= taken <= size
+             answer = port.write(offer)
++            answer = min(answer, size)
+             taken = answer if 0 <= answer <= size else PORT_FAILED
 """,
     ),
     Defect(
         "replaced port blamed",
         "WR-8",
-        "writing",
         "The last error of an unplugged port detaches the new one.",
         """
 -        if self._port_epoch == port_epoch:
 +        if self._port is not None:
-             if answer is None:
+             if answer == PORT_FAILED:
 """,
     ),
     Defect(
         "failed port stays",
         "WR-8",
-        "writing",
         "A port that was unplugged is written to for ever, at full speed.",
         """
          \"\"\"Detach a port that failed, then say so (WR-8).\"\"\"
@@ -988,7 +906,6 @@ DEFECTS: Final = (
     Defect(
         "failed port not reported",
         "WR-8",
-        "writing",
         "Nobody learns that the port is gone, so nobody brings a new one.",
         """
          self._attach(None)
@@ -999,7 +916,6 @@ DEFECTS: Final = (
     Defect(
         "pending data lost with a failed port",
         "WR-8",
-        "writing",
         "What a serial line had not yet taken is lost when its adapter is replugged.",
         """
          self._attach(None)
@@ -1011,7 +927,6 @@ DEFECTS: Final = (
     Defect(
         "reads without credit",
         "RD-1",
-        "state",
         "Instead of back-pressure, messages pile up until the client is thrown out.",
         """
 -            if not attachment.leaving and (attachment.send_tokens or not attachment.flow_control):
@@ -1022,7 +937,6 @@ DEFECTS: Final = (
     Defect(
         "does not read without clients",
         "RD-1",
-        "state",
         "Without a client the port fills up, and the first client gets data that is hours old.",
         """
          if not clients:
@@ -1033,7 +947,6 @@ DEFECTS: Final = (
     Defect(
         "leaving clients count as credit",
         "RD-1",
-        "state",
         "Messages are read for a client that is on its way out, and are lost.",
         """
 -            if not attachment.leaving and (attachment.send_tokens or not attachment.flow_control):
@@ -1044,7 +957,6 @@ DEFECTS: Final = (
     Defect(
         "credit of the beginning",
         "RD-1",
-        "reading",
         "A pass goes on reading after the last token was spent or the last client left.",
         """
 -        while self._wanted and frame.raised is None and self.wants_to_read():
@@ -1055,7 +967,6 @@ DEFECTS: Final = (
     Defect(
         "only the newest client is served",
         "RD-2",
-        "reading",
         "Of several clients only one sees what the guest says.",
         """
                  self._deliver(frame, attachment, message)
@@ -1066,7 +977,6 @@ DEFECTS: Final = (
     Defect(
         "queue overtaken",
         "RD-3",
-        "reading",
         "A message that is read while older ones wait arrives before them.",
         """
 -        elif attachment.send_tokens and not attachment.send_queue:
@@ -1076,7 +986,6 @@ DEFECTS: Final = (
     Defect(
         "newest message first",
         "RD-3",
-        "reading",
         "Queued messages arrive in reverse.",
         """
 -            message = queue.popleft()
@@ -1086,7 +995,6 @@ DEFECTS: Final = (
     Defect(
         "decided before the reference was taken",
         "RD-3",
-        "reading",
         "A message is queued although the client has just granted credit, and waits until it times out.",
         """
 +        credit = attachment.send_tokens
@@ -1105,7 +1013,6 @@ DEFECTS: Final = (
     Defect(
         "one message too many in the queue",
         "RD-4",
-        "reading",
         "A client that does not answer holds more memory than its bound.",
         """
 -        elif len(attachment.send_queue) >= attachment.max_send_queue_size:
@@ -1115,7 +1022,6 @@ DEFECTS: Final = (
     Defect(
         "leaving after the callback",
         "RD-4",
-        "reading",
         "Whatever the owner does on its way to removing a client still reaches that client.",
         """
 -            self._set_leaving(attachment)
@@ -1128,7 +1034,6 @@ DEFECTS: Final = (
     Defect(
         "buffer for a leaving client",
         "RD-4",
-        "device",
         "A client that is being thrown out goes on sending.",
         """
 -        if attachment.leaving or self._sealed:
@@ -1139,7 +1044,6 @@ DEFECTS: Final = (
     Defect(
         "tokens for a leaving client",
         "RD-4",
-        "writing",
         "A connection that is being closed is sent one more message.",
         """
 -        if attachment.leaving or not tokens:
@@ -1150,7 +1054,6 @@ DEFECTS: Final = (
     Defect(
         "leaving forgotten by a reset",
         "RD-4",
-        "device",
         "A client whose removal was asked for comes back to life when the guest restarts.",
         """
              attachment.held = 0
@@ -1161,7 +1064,6 @@ DEFECTS: Final = (
     Defect(
         "leaving client grants",
         "RD-4",
-        "device",
         "A client that is being thrown out still makes the device read and send.",
         """
          attachment.send_tokens = send_tokens
@@ -1173,7 +1075,6 @@ DEFECTS: Final = (
     Defect(
         "client leaves without a word",
         "RD-4",
-        "reading",
         "A client with a full queue is never disconnected, and gets nothing any more.",
         """
              if not attachment.gone:
@@ -1184,7 +1085,6 @@ DEFECTS: Final = (
     Defect(
         "wait timer not armed",
         "RD-5",
-        "reading",
         "A client that never grants tokens keeps its queue for ever.",
         """
              attachment.send_queue.append(message)
@@ -1196,7 +1096,6 @@ DEFECTS: Final = (
     Defect(
         "wait timer restarted by every message",
         "RD-5",
-        "reading",
         "A client that never answers is never thrown out while the guest talks.",
         """
              attachment.send_queue.append(message)
@@ -1208,7 +1107,6 @@ DEFECTS: Final = (
     Defect(
         "wait timer not disarmed",
         "RD-5",
-        "reading",
         "A client that has got all its messages is thrown out 30 seconds later.",
         """
 -            else:
@@ -1219,7 +1117,6 @@ DEFECTS: Final = (
     Defect(
         "wait timer in the wrong unit",
         "RD-5",
-        "state",
         "A client is thrown out after 30 milliseconds of silence.",
         """
 -WAIT_DELAY_MS: Final = 30_000
@@ -1229,7 +1126,6 @@ DEFECTS: Final = (
     Defect(
         "wait timer left armed by a removal",
         "RD-5",
-        "device",
         "The timer of a client that has gone fires into its successor.",
         """
          attachment.send_queue.clear()
@@ -1239,7 +1135,6 @@ DEFECTS: Final = (
     Defect(
         "messages for free",
         "RD-6",
-        "reading",
         "A client is sent more than it asked for.",
         """
 -            attachment.send_tokens -= 1
@@ -1250,7 +1145,6 @@ DEFECTS: Final = (
     Defect(
         "push for free",
         "RD-6",
-        "reading",
         "One granted token empties a whole queue into a client that is not ready.",
         """
              message = queue.popleft()
@@ -1261,7 +1155,6 @@ DEFECTS: Final = (
     Defect(
         "set adds",
         "RD-7",
-        "device",
         "A client that lowers its grant is sent more instead of less.",
         """
 -        self._grant(self._attachment(where, client), tokens)
@@ -1272,7 +1165,6 @@ DEFECTS: Final = (
     Defect(
         "push inside a push",
         "RD-7",
-        "device",
         "A grant inside a send callback sends the next message before this one has gone.",
         """
 -        if attachment.pushing:
@@ -1285,7 +1177,6 @@ DEFECTS: Final = (
     Defect(
         "grant of nothing reads",
         "RD-7",
-        "device",
         "Empty grants make the device ask the port again and again.",
         """
 -        if tokens:
@@ -1296,7 +1187,6 @@ DEFECTS: Final = (
     Defect(
         "read owed by a push forgotten",
         "RD-7",
-        "device",
         "A client that leaves in its own push stops the reading for all others.",
         """
          self._push(frame, attachment)
@@ -1308,7 +1198,6 @@ DEFECTS: Final = (
     Defect(
         "reads before it pushes",
         "RD-7",
-        "device",
         "What is read after a grant gets ahead of what waited for it.",
         """
 -        self._push(frame, attachment)
@@ -1321,7 +1210,6 @@ DEFECTS: Final = (
     Defect(
         "nested read lost",
         "RD-8",
-        "reading",
         "A grant that comes inside a read callback is forgotten, and the guest's data waits.",
         """
 -        self._wanted = self._read_asked = True
@@ -1334,7 +1222,6 @@ DEFECTS: Final = (
     Defect(
         "two readers",
         "RD-8",
-        "reading",
         "A nested read hands out the next message before this one has reached everybody.",
         """
          self._wanted = self._read_asked = True
@@ -1346,7 +1233,6 @@ DEFECTS: Final = (
     Defect(
         "grant inside a push asks for nothing",
         "RD-8",
-        "device",
         "A grant inside a push does not make the device read once it is over.",
         """
          if attachment.pushing:
@@ -1357,7 +1243,6 @@ DEFECTS: Final = (
     Defect(
         "overtaken message lost",
         "RD-8",
-        "reading",
         "A message that was read when the virtual machine was paused is lost.",
         """
              if self._running:
@@ -1371,7 +1256,6 @@ DEFECTS: Final = (
     Defect(
         "unknown client ignored",
         "RD-9",
-        "device",
         "An owner that mixes up its clients is never told.",
         """
 -        attachment = self._attachment("client_remove", client)
@@ -1384,7 +1268,6 @@ DEFECTS: Final = (
     Defect(
         "created running",
         "LC-1",
-        "state",
         "The device touches its port before the virtual machine has started.",
         """
          self._destroyed = False
@@ -1397,7 +1280,6 @@ DEFECTS: Final = (
     Defect(
         "stop drops the queue",
         "LC-2",
-        "device",
         "Pausing the virtual machine loses what was on its way.",
         """
          self._check_alive("stop")
@@ -1408,21 +1290,18 @@ DEFECTS: Final = (
     Defect(
         "start makes one round only",
         "LC-2",
-        "device",
         "What the first messages made the owner send waits until something else happens.",
         """
              if (
 -                not frame.progress
--                or write_limited
-+                frame.progress
-+                or write_limited
++                True
+                 or write_limited
                  or read_limited
 """,
     ),
     Defect(
         "wakeup does not write",
         "LC-2",
-        "device",
         "A port that can take bytes again waits for them in vain.",
         """
          self._port_owes_wakeup = False
@@ -1436,7 +1315,6 @@ DEFECTS: Final = (
     Defect(
         "wakeup works while stopped",
         "LC-2",
-        "device",
         "A wakeup that comes while the virtual machine is paused leaves a wish to read that nobody expects.",
         """
          self._port_owes_wakeup = False
@@ -1449,7 +1327,6 @@ DEFECTS: Final = (
     Defect(
         "reset does not detach",
         "LC-3",
-        "device",
         "After a guest's restart the device still holds the port of the last run.",
         """
          self._epoch += 1
@@ -1461,7 +1338,6 @@ DEFECTS: Final = (
     Defect(
         "reset tells nobody",
         "LC-3",
-        "device",
         "Clients never learn that a reset returned their tokens, and stop sending.",
         """
              if not attachment.gone:
@@ -1473,7 +1349,6 @@ DEFECTS: Final = (
     Defect(
         "reset keeps the send queue",
         "LC-3",
-        "device",
         "After a restart clients get messages of the run before.",
         """
          for attachment in attachments:
@@ -1484,7 +1359,6 @@ DEFECTS: Final = (
     Defect(
         "held buffers survive a reset",
         "LC-3",
-        "buffers",
         "Half a message from before a restart is written after it, and paid back twice.",
         """
 -        if attachment is None or attachment.gone or self._epoch != self.device.epoch:
@@ -1494,7 +1368,6 @@ DEFECTS: Final = (
     Defect(
         "reset keeps the grants of an awaited client",
         "LC-3",
-        "device",
         "A client that was never restored is sent messages it did not ask for.",
         """
              if attachment is awaiting:
@@ -1505,19 +1378,15 @@ DEFECTS: Final = (
     Defect(
         "started inside a reset",
         "LC-3",
-        "device",
         "A device without a port counts as running after a reset.",
         """
 -        if not self._destroyed and self._port is None:
-+        if self._destroyed:
-             self._stop()
-         self._leave(frame)
+-            self._stop()
 """,
     ),
     Defect(
         "detached device keeps its timer",
         "LC-4",
-        "state",
         "A timer fires for a port that is not there.",
         """
          if port is None:
@@ -1529,7 +1398,6 @@ DEFECTS: Final = (
     Defect(
         "port shared by two devices",
         "LC-4",
-        "state",
         "Two devices write to one serial line, and their bytes mix.",
         """
 -        if port.device is not None and port.device is not device:
@@ -1539,7 +1407,6 @@ DEFECTS: Final = (
     Defect(
         "old port stays taken",
         "LC-4",
-        "state",
         "A port that was given up can never be used by another device.",
         """
 -        if self._port is not None:
@@ -1550,7 +1417,6 @@ DEFECTS: Final = (
     Defect(
         "partly written buffer lost with its port",
         "LC-4",
-        "device",
         "A new port does not get the rest of the message that the old one began.",
         """
          self._attach(port)
@@ -1562,7 +1428,6 @@ DEFECTS: Final = (
     Defect(
         "destroy forgets its messages",
         "LC-5",
-        "device",
         "Messages that waited for clients stay in memory when the device ends.",
         """
          self._clients.clear()
@@ -1575,7 +1440,6 @@ DEFECTS: Final = (
     Defect(
         "callback after destroy",
         "LC-5",
-        "device",
         "The owner is called back about a device that it has just destroyed.",
         """
          self._clients.clear()
@@ -1587,7 +1451,6 @@ DEFECTS: Final = (
     Defect(
         "destroyed device still answers",
         "LC-5",
-        "device",
         "Code that uses a device after its end goes unnoticed until it crashes elsewhere.",
         """
          self._check_alive("client_exists")
@@ -1597,7 +1460,6 @@ DEFECTS: Final = (
     Defect(
         "active device awaits",
         "LC-6",
-        "device",
         "Migration data is restored over a stream that has already begun.",
         """
 -            self._clients or self._active or self._queue.current or self._writing or self._reading
@@ -1607,7 +1469,6 @@ DEFECTS: Final = (
     Defect(
         "awaits over half a message",
         "LC-6",
-        "device",
         "Restored data is written into the middle of another message.",
         """
 -            self._clients or self._active or self._queue.current or self._writing or self._reading
@@ -1617,7 +1478,6 @@ DEFECTS: Final = (
     Defect(
         "awaits inside a port write",
         "LC-6",
-        "device",
         "Migration data is restored while the port is still taking bytes that came before it.",
         """
 -            self._clients or self._active or self._queue.current or self._writing or self._reading
@@ -1627,7 +1487,6 @@ DEFECTS: Final = (
     Defect(
         "awaits inside a read",
         "LC-6",
-        "device",
         "A message of the old run reaches a client that was to be restored first.",
         """
 -            self._clients or self._active or self._queue.current or self._writing or self._reading
@@ -1637,7 +1496,6 @@ DEFECTS: Final = (
     Defect(
         "client joins a sealed device",
         "LC-6",
-        "device",
         "A client connects to a source whose state has already left for the destination.",
         """
 -        if self._sealed or self._awaiting is not None:
@@ -1648,7 +1506,6 @@ DEFECTS: Final = (
     Defect(
         "starving window accepted",
         "LC-6",
-        "device",
         "A client whose window is below the interval never hears of its tokens.",
         """
 -        if do_flow_control and 0 < num_client_tokens < self._interval:
@@ -1658,7 +1515,6 @@ DEFECTS: Final = (
     Defect(
         "delisted last",
         "LC-7",
-        "device",
         "A client that is being removed is still found by the callbacks of its removal.",
         """
 -        del self._clients[client]
@@ -1674,7 +1530,6 @@ DEFECTS: Final = (
     Defect(
         "removal does not write and read",
         "LC-7",
-        "device",
         "The client that held everybody up leaves, and still nobody gets anything.",
         """
              self._call_on_free_self_token(frame)
@@ -1687,7 +1542,6 @@ DEFECTS: Final = (
     Defect(
         "seal outlives its client",
         "LC-7",
-        "device",
         "After a migration that was called off no client can connect any more.",
         """
          if self._sealed:
@@ -1701,7 +1555,6 @@ DEFECTS: Final = (
     Defect(
         "active while stopped",
         "LC-8",
-        "writing",
         "A device that was stopped inside a port write refuses to be a destination.",
         """
              frame.progress = True
@@ -1714,7 +1567,6 @@ DEFECTS: Final = (
     Defect(
         "active after a stop",
         "LC-8",
-        "state",
         "A device that was stopped refuses to be a destination, although it is as good as new.",
         """
          self._running = False
@@ -1725,7 +1577,6 @@ DEFECTS: Final = (
     Defect(
         "reading does not make active",
         "LC-8",
-        "reading",
         "A device that has read awaits migration data as if nothing had happened.",
         """
              frame.progress = True
@@ -1737,18 +1588,17 @@ DEFECTS: Final = (
     Defect(
         "timer that is not armed fires",
         "LC-9",
-        "device",
         "A timer that was cancelled too late makes the device write.",
         """
 -        if self._retry_timer_armed:
 +        if not self._destroyed:
              self._retry_timer_armed = False
+             self._wakeup()
 """,
     ),
     Defect(
         "late wait timer",
         "LC-9",
-        "device",
         "A client is thrown out by a timer that was cancelled a moment ago.",
         """
 -        if attachment is not None and attachment.wait_timer_armed:
@@ -1760,7 +1610,6 @@ DEFECTS: Final = (
     Defect(
         "big endian record",
         "MIG-1",
-        "migration",
         "No other implementation understands the record.",
         """
 -_RECORD: Final = struct.Struct("<IBIIIII")
@@ -1770,7 +1619,6 @@ DEFECTS: Final = (
     Defect(
         "pointer counted from the record",
         "MIG-1",
-        "migration",
         "The destination reads its data 8 bytes too early.",
         """
 -            write_data_offset if self.write_size else 0,
@@ -1780,7 +1628,6 @@ DEFECTS: Final = (
     Defect(
         "pointer without data",
         "MIG-1",
-        "migration",
         "A destination that trusts the pointer looks for data that is not there.",
         """
 -            write_data_offset if self.write_size else 0,
@@ -1790,7 +1637,6 @@ DEFECTS: Final = (
     Defect(
         "marshalled device not sealed",
         "MIG-2",
-        "device",
         "The source goes on writing what the destination will write too.",
         """
          data = migration.MigrateData(record, queue.pending_data())
@@ -1801,7 +1647,6 @@ DEFECTS: Final = (
     Defect(
         "server buffers counted as the client's",
         "MIG-2",
-        "buffers",
         "The destination pays a client for what the server sent.",
         """
          \"\"\"The buffer's price if a client paid it, as migration counts it (MIG-2).\"\"\"
@@ -1812,7 +1657,6 @@ DEFECTS: Final = (
     Defect(
         "low bits of a large count",
         "MIG-2",
-        "migration",
         "A client that granted very much has granted nothing after a migration.",
         """
              self.connected,
@@ -1824,7 +1668,6 @@ DEFECTS: Final = (
     Defect(
         "marshalled data written by the source",
         "MIG-2",
-        "device",
         "A migration that was called off writes again what the destination had already written.",
         """
 -            server_tokens = self._queue.drop_first(self._sealed_buffers).count(SERVER)
@@ -1835,7 +1678,6 @@ DEFECTS: Final = (
     Defect(
         "data queued after the seal is dropped",
         "MIG-2",
-        "device",
         "What the server sends after a migration that was called off is lost.",
         """
 -            server_tokens = self._queue.drop_first(self._sealed_buffers).count(SERVER)
@@ -1845,7 +1687,6 @@ DEFECTS: Final = (
     Defect(
         "marshalled with a held buffer",
         "MIG-2",
-        "device",
         "The token of a buffer that the owner is just filling is lost on the way.",
         """
 -        elif clients[0].held:
@@ -1855,7 +1696,6 @@ DEFECTS: Final = (
     Defect(
         "marshalled inside a callback",
         "MIG-2",
-        "device",
         "A source that is marshalled in the middle of a call hands over half of its state.",
         """
 -        elif self._frames or self._writing:
@@ -1865,7 +1705,6 @@ DEFECTS: Final = (
     Defect(
         "marshalled while a message waits",
         "MIG-2",
-        "device",
         "Messages that wait for tokens are lost by a migration.",
         """
 -        elif clients[0].send_queue:
@@ -1875,7 +1714,6 @@ DEFECTS: Final = (
     Defect(
         "empty record says connected",
         "MIG-3",
-        "device",
         "The destination waits for a client that never was.",
         """
 -        return migration.MigrateRecord().pack()
@@ -1885,7 +1723,6 @@ DEFECTS: Final = (
     Defect(
         "tokens taken meanwhile forgotten",
         "MIG-4",
-        "device",
         "A client that sent while it was being moved has tokens that it has already spent.",
         """
 -            attachment.tokens -= attachment.window - record.client_tokens
@@ -1895,7 +1732,6 @@ DEFECTS: Final = (
     Defect(
         "tokens without data lost",
         "MIG-4",
-        "device",
         "The tokens of empty buffers are lost by a migration.",
         """
              if not data:
@@ -1906,7 +1742,6 @@ DEFECTS: Final = (
     Defect(
         "grants given meanwhile forgotten",
         "MIG-4",
-        "device",
         "What the client granted to the destination before the restore is lost.",
         """
 -            attachment.send_tokens += record.send_tokens
@@ -1916,7 +1751,6 @@ DEFECTS: Final = (
     Defect(
         "restored data costs one token",
         "MIG-4",
-        "device",
         "A client that had several buffers on their way gets one token back.",
         """
 -            payer = RestoredPayer(attachment, tokens_in_data) if tokens_in_data else NOBODY
@@ -1926,7 +1760,6 @@ DEFECTS: Final = (
     Defect(
         "announced before the awaiting ended",
         "MIG-4",
-        "device",
         "A client that answers the first announcement finds a device that refuses to write.",
         """
 -        self._awaiting = None
@@ -1942,7 +1775,6 @@ DEFECTS: Final = (
     Defect(
         "freed tokens not announced",
         "MIG-4",
-        "device",
         "Tokens that migration freed are announced only with the next ones.",
         """
 -        if attachment.freed >= self._interval:
@@ -1954,7 +1786,6 @@ DEFECTS: Final = (
     Defect(
         "later version accepted",
         "MIG-5",
-        "migration",
         "A record of a later version is misread without a word.",
         """
 -    if version > VERSION:
@@ -1964,7 +1795,6 @@ DEFECTS: Final = (
     Defect(
         "pointer past the message",
         "MIG-5",
-        "migration",
         "A truncated stream is restored as if it were whole.",
         """
 -    if size and pointer + size > len(view):
@@ -1974,7 +1804,6 @@ DEFECTS: Final = (
     Defect(
         "pointer into the record",
         "MIG-5",
-        "migration",
         "A broken record makes the device write the record itself to the port.",
         """
 -    if size and pointer < DATA_OFFSET:
@@ -1984,7 +1813,6 @@ DEFECTS: Final = (
     Defect(
         "truncated record crashes",
         "MIG-5",
-        "migration",
         "A stream that ends early brings the server down.",
         """
 -    if len(view) < DATA_OFFSET:
@@ -1994,7 +1822,6 @@ DEFECTS: Final = (
     Defect(
         "more tokens than the window",
         "MIG-5",
-        "device",
         "A broken record gives a client more tokens than its window, or fewer than none.",
         """
 -    if total > attachment.window:
@@ -2004,7 +1831,6 @@ DEFECTS: Final = (
     Defect(
         "fewer tokens than were taken",
         "MIG-5",
-        "device",
         "A broken record leaves a client with fewer tokens than none.",
         """
 -    if given < own:
@@ -2014,7 +1840,6 @@ DEFECTS: Final = (
     Defect(
         "half a restore",
         "MIG-5",
-        "device",
         "A record that is refused has ended the awaiting all the same.",
         """
          record, data = migration.parse(message)
@@ -2030,7 +1855,6 @@ DEFECTS: Final = (
     Defect(
         "order broken across migration",
         "MIG-6",
-        "write_queue",
         "The destination writes the source's buffers in reverse.",
         """
 -        return self.data[self._head :]
@@ -2040,7 +1864,6 @@ DEFECTS: Final = (
     Defect(
         "current buffer left behind",
         "MIG-6",
-        "write_queue",
         "The rest of the message that was being written is lost by a migration.",
         """
 -        return self.data[self._head :]

@@ -28,42 +28,47 @@ class StaleDefectError(Exception):
     """The text that a defect changes does not stand in the device exactly once: the table is out of date."""
 
 
-def patched(defect: Defect, source: str) -> str:
-    """The source with the defect in it."""
-    found = source.count(defect.old)
-    if found != 1:
+def patched(defect: Defect) -> tuple[Path, str]:
+    """The module that a defect is in, and its source with the defect.
+
+    Raises `StaleDefectError` when the text that the defect changes does not occur exactly once in the package.
+    """
+    sources = {path: path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+    found = [path for path, source in sources.items() for _ in range(source.count(defect.old))]
+    if len(found) != 1:
+        where = ", ".join(path.name for path in found) or "nowhere"
         raise StaleDefectError(
-            f"{defect.name}: the text to change occurs {found} times in chardev/{defect.module}.py, not once; "
+            f"{defect.name}: the text to change must occur once in the package chardev, but occurs {where}; "
             f"bring tests/mutants/defects.py up to date:\n{defect.old}"
         )
-    return source.replace(defect.old, defect.new)
+    return found[0], sources[found[0]].replace(defect.old, defect.new)
 
 
 class _Loader(SourceLoader):
-    """Reads a module of the copy from the original's file; it says no time of change, so nothing is cached."""
+    """Loads a module of the copy from the original's file, or from `source`.
 
-    def __init__(self, path: Path, defect: Defect | None) -> None:
+    It says no time of change, so nothing is cached.
+    """
+
+    def __init__(self, path: Path, source: str | None) -> None:
         self._path = path
-        self._defect = defect
+        self._source = source
 
     def get_filename(self, fullname: str) -> str:
         """Where the source stands."""
         return str(self._path)
 
     def get_data(self, path: str | bytes) -> bytes:
-        """The source, with the defect if it is in this module."""
-        source = self._path.read_text(encoding="utf-8")
-        if self._defect is not None and self._path.stem == self._defect.module:
-            source = patched(self._defect, source)
-        return source.encode()
+        """The source."""
+        return self._path.read_bytes() if self._source is None else self._source.encode()
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of one copy."""
+    """Finds the modules of one copy; `sources` has those that differ from the original."""
 
-    def __init__(self, package: str, defect: Defect | None) -> None:
+    def __init__(self, package: str, sources: dict[Path, str]) -> None:
         self._package = package
-        self._defect = defect
+        self._sources = sources
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -78,7 +83,7 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(
             fullname,
             file,
-            loader=_Loader(file, self._defect),
+            loader=_Loader(file, self._sources.get(file)),
             submodule_search_locations=[str(file.parent)] if is_package else None,
         )
 
@@ -89,7 +94,7 @@ def load(defect: Defect | None) -> ModuleType:
     Raises `StaleDefectError` when the text that the defect changes is not there.
     """
     name = f"_chardev_copy_{next(_numbers)}"
-    finder = _Finder(name, defect)
+    finder = _Finder(name, {} if defect is None else dict([patched(defect)]))
     sys.meta_path.insert(0, finder)
     try:
         return import_module(name)

@@ -153,18 +153,18 @@ class World:
         self.events = []
         if step["ret"] == "skipped":
             return "skipped"
-        match step["op"], step["args"]:
-            case "live", _:
-                return None
-            case "create", {"dev": name, **arguments}:
-                self.devices[name] = RecordedDevice(self, name, **arguments)
-                return None
-            case "timer_fire", {"timer": timer}:
-                self.fire(timer)
-                return None
-            case operation, {"dev": name, **arguments}:
-                return self.devices[name].perform(operation, arguments, step["ret"])
-        raise ValueError(f"unknown step: {step}")
+        operation, arguments = step["op"], step["args"]
+        match operation:
+            case "live":
+                pass
+            case "create":
+                counts = [arguments[key] for key in ("interval", "self_tokens", "notify")]
+                self.devices[arguments["dev"]] = RecordedDevice(self, arguments["dev"], *counts)
+            case "timer_fire":
+                self.fire(arguments["timer"])
+            case _:
+                return self.devices[arguments["dev"]].perform(operation, arguments, step["ret"])
+        return None
 
     def fire(self, timer: str) -> None:
         """Let an armed timer fire, when it is due."""
@@ -192,7 +192,7 @@ class RecordedDevice:
     """One device with its port and its owner, as the harness of the recordings plays them."""
 
     def __init__(
-        self, world: World, name: str, *, interval: int, self_tokens: int, notify: int
+        self, world: World, name: str, interval: int, self_tokens: int, notify: int
     ) -> None:
         self.world = world
         self.name = name
@@ -223,7 +223,7 @@ class RecordedDevice:
                 counts = [arguments[key] for key in ("max_queue", "client_tokens", "send_tokens")]
                 flow, wait = bool(arguments["flow"]), bool(arguments.get("wait"))
                 return int(call("client_add", client, flow, *counts, wait))
-            case ("client_remove" | "client_exists"), {"client": client}:
+            case (("client_remove" | "client_exists"), {"client": client}):
                 found = call(operation, client)
                 return None if found is None else int(found)
             case "reset_dev_instance", {"notify": notify}:
@@ -239,7 +239,7 @@ class RecordedDevice:
                 call("write_buffer_add", self.world.handles[buffer], bytes.fromhex(data))
             case "buf_release", {"buf": buffer}:
                 call("write_buffer_release", self.world.handles[buffer])
-            case ("tokens_add" | "tokens_set"), {"client": client, "n": count}:
+            case (("tokens_add" | "tokens_set"), {"client": client, "n": count}):
                 call(f"send_to_client_{operation}", client, count)
             case "migrate", {}:
                 return self.marshall(bytes.fromhex(str(recorded))[:HEADER_SIZE])
@@ -322,7 +322,9 @@ class RecordedDevice:
     def timers(self) -> dict[str, int]:
         """The armed timers of this device and its clients, and when they are due."""
         device, clients = self.runner.state.device, self.runner.state.clients
-        timers = {f"{self.name}.{row.peer}.wait": row.wait_due_ms for row in clients if row.wait_armed}
+        timers = {
+            f"{self.name}.{row.peer}.wait": row.wait_due_ms for row in clients if row.wait_armed
+        }
         if device.retry_armed:
             timers[f"{self.name}.write"] = device.retry_due_ms
         return timers
@@ -333,14 +335,14 @@ class RecordedDevice:
         device, buffers = state.device, state.buffers
         if device.destroyed:
             return None
-        [current] = [self.show_buffer(row) for row in buffers.rows(Place.CURRENT)] or [None]
+        current = [self.show_buffer(row) for row in buffers.rows(Place.CURRENT)]
         return {
             "running": int(device.running),
             "active": int(device.active),
             "wait_migrate": int(device.awaiting is not None),
             "self_tokens": device.self_tokens,
             "queue": [self.show_buffer(row) for row in buffers.rows(Place.QUEUED)],
-            "cur": current,
+            "cur": current[0] if current else None,
             "clients": [
                 self.show_client(state.clients[handle]) for handle in state.clients.newest_first()
             ],

@@ -304,7 +304,7 @@ def test_the_machine_is_linted_whole() -> None:
     """A module with actions would be forgotten in the list of what is linted."""
     package = Path(chardev_spec.__file__).parent
     with_loops = {
-        path.stem
+        path.relative_to(package).with_suffix("").as_posix()
         for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.Yield) and ast.unparse(node).startswith("(yield LOOP")

@@ -120,7 +120,7 @@ class StarvingWindowAccepted(Quirk):
 
 
 class AwaitingClientHasCredit(Quirk):
-    """MIG-4, LC-3: a client that awaits migration data has the send tokens given to `client_add`; a reset leaves them."""
+    """MIG-4, LC-3: a client that awaits migration data has the send tokens of its `client_add`; a reset leaves them."""
 
     releases = BOTH
 
@@ -140,7 +140,7 @@ class AddEndsAwaiting(Quirk):
     """
 
     releases = BOTH
-    refuted_by = "awaiting_devices_are_quiet"
+    refuted_by = "sealed_devices_are_quiet"
 
     def refuses_client(self, wait_for_migrate_data: bool) -> bool:
         """Only one that awaits, on a device that has clients or has moved."""

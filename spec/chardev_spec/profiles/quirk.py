@@ -29,7 +29,7 @@ SPICE_0_12_4: Final = "spice-0.12.4"
 SPICE_2015_11: Final = "spice-2015-11"
 BOTH: Final = (SPICE_0_12_4, SPICE_2015_11)
 
-Value = TypeVar("Value")
+ValueT = TypeVar("ValueT")
 
 
 class QuirkError(TypeError):
@@ -82,7 +82,8 @@ def fields(quirk: type[Quirk]) -> list[str]:
 
 def summary(quirk: type[Quirk]) -> str:
     """What the releases do, in one sentence: the first line of the docstring, behind the rules."""
-    return (getdoc(quirk) or "").partition("\n")[0].partition(": ")[2]
+    sentence = (getdoc(quirk) or "").partition("\n")[0].partition(": ")[2]
+    return sentence[:1].upper() + sentence[1:]
 
 
 @outside_subset
@@ -97,10 +98,10 @@ def low_bits(count: int, bits: int) -> int:
     return count % modulus
 
 
-class DeviceField(Generic[Value]):
+class DeviceField(Generic[ValueT]):
     """A field that a quirk adds to the device: `machine.name`."""
 
-    def __init__(self, default: Value) -> None:
+    def __init__(self, default: ValueT) -> None:
         self._default = default
         self._name = ""
 
@@ -108,35 +109,35 @@ class DeviceField(Generic[Value]):
         self._name = name
 
     @overload
-    def __get__(self, machine: None, owner: type[Contract]) -> "DeviceField[Value]": ...
+    def __get__(self, machine: None, owner: type[Contract]) -> "DeviceField[ValueT]": ...
     @overload
-    def __get__(self, machine: Contract, owner: type[Contract]) -> Value: ...
+    def __get__(self, machine: Contract, owner: type[Contract]) -> ValueT: ...
     def __get__(
         self, machine: Contract | None, owner: type[Contract]
-    ) -> "DeviceField[Value] | Value":
+    ) -> "DeviceField[ValueT] | ValueT":
         if machine is None:
             return self
-        return cast("Value", machine.state.quirk_fields.get(self._name, self._default))
+        return cast("ValueT", machine.state.quirk_fields.get(self._name, self._default))
 
-    def __set__(self, machine: Contract, value: Value) -> None:
+    def __set__(self, machine: Contract, value: ValueT) -> None:
         machine.state.quirk_fields[self._name] = value
 
 
-class Column(dict[int, Value]):
+class Column(dict[int, ValueT]):
     """The values of one added field by the handle of the row; a row without one has the default."""
 
-    def __init__(self, default: Value) -> None:
+    def __init__(self, default: ValueT) -> None:
         super().__init__()
         self.default = default
 
-    def __missing__(self, handle: int) -> Value:
+    def __missing__(self, handle: int) -> ValueT:
         return self.default
 
 
-class RowField(Generic[Value]):
+class RowField(Generic[ValueT]):
     """A field that a quirk adds to each client or each buffer: `machine.name[handle]`."""
 
-    def __init__(self, default: Value) -> None:
+    def __init__(self, default: ValueT) -> None:
         self._default = default
         self._name = ""
 
@@ -144,15 +145,15 @@ class RowField(Generic[Value]):
         self._name = name
 
     @overload
-    def __get__(self, machine: None, owner: type[Contract]) -> "RowField[Value]": ...
+    def __get__(self, machine: None, owner: type[Contract]) -> "RowField[ValueT]": ...
     @overload
-    def __get__(self, machine: Contract, owner: type[Contract]) -> Column[Value]: ...
+    def __get__(self, machine: Contract, owner: type[Contract]) -> Column[ValueT]: ...
     def __get__(
         self, machine: Contract | None, owner: type[Contract]
-    ) -> "RowField[Value] | Column[Value]":
+    ) -> "RowField[ValueT] | Column[ValueT]":
         if machine is None:
             return self
-        column: Column[Value] | None = machine.state.quirk_fields.get(self._name)
+        column: Column[ValueT] | None = machine.state.quirk_fields.get(self._name)
         if column is None:
             column = machine.state.quirk_fields[self._name] = Column(self._default)
         return column

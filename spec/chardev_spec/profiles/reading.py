@@ -29,6 +29,7 @@ class DecidesBeforeReferring(Quirk):
     """
 
     releases = BOTH
+    refuted_by = "queue_waits_for_tokens"
 
     def deliver(self, frame: Frame, client: int, message: Message) -> Steps[None]:
         """Send on the reader's own reference, or refuse, or refer and queue."""

@@ -19,7 +19,10 @@ class NoLeaving(Quirk):
 
 
 class AnnouncedCountLosesHighBits(Quirk):
-    """TOK-5, TOK-6: `send_tokens_to_client` tells the low 32 bits of a count of 64."""
+    """TOK-5, TOK-6: `send_tokens_to_client` tells the low 32 bits of a count of 64.
+
+    It takes `RestoreOverwritesCounts` as well to make freed tokens that many.
+    """
 
     releases = BOTH
 

@@ -108,10 +108,10 @@ class BlockedPassKeepsRetryTimer(Quirk):
     """WR-4: a write pass on a device that may not write leaves the retry timer armed.
 
     So it survives that a client is added for which migration data is awaited.
+    Where a read pass settles the timer nothing of this is seen: it takes `RetryTimerOnlyForWriting` as well.
     """
 
     releases = BOTH
-    refuted_by = "retry_timer_is_owed"
 
     def settle_after_write(self) -> None:
         """Only where the device may write."""
@@ -123,6 +123,7 @@ class RetryFiringOnlyWrites(Quirk):
     """WR-5, RD-8, LC-2: the firing of the retry timer writes and does not read."""
 
     releases = BOTH
+    refuted_by = "no_read_is_lost"
 
     def retry_timer_fired(self, frame: Frame) -> Steps[None]:
         """Disarm it, then one write pass."""
@@ -135,6 +136,7 @@ class RetryTimerForEveryPort(Quirk):
     """WR-4: the retry timer is armed for every port, also for one that owes a wakeup."""
 
     releases = (SPICE_0_12_4,)
+    refuted_by = "retry_timer_is_owed"
 
     def write_owed(self) -> bool:
         """Whatever the port announces."""

@@ -1,0 +1,17 @@
+"""An implementation that is ready to be checked."""
+
+from dataclasses import dataclass, field
+
+from chardev_conformance.lockstep import TargetFactory
+from chardev_conformance.target import EVERYTHING, Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a check needs of an implementation; it is closed by whoever opened it."""
+
+    name: str
+    factory: TargetFactory
+    capabilities: Capabilities = EVERYTHING
+    remarks: tuple[str, ...] = field(default=())
+    """What else is not tested with this target, in words."""

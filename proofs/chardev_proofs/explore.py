@@ -1,0 +1,223 @@
+"""One path through the specification's text: decisions, assumptions, and the solver that knows them.
+
+Theory of operation
+===================
+A function is run again from its beginning for every path (`Path`), under a *trace* of decisions.
+While the trace lasts, a path follows it; after that it asks the solver which way a decision can go, takes one, and
+hands the other in as a new trace (`Explorer`).
+A decision that can only go one way is recorded too, so that a trace is followed without asking.
+
+Small helpers that call nothing back would multiply paths for no gain.
+`merge` runs such a helper on all of its own paths at once and joins the results, and the states that they leave, under
+the conditions of the branches.
+
+The solver may answer `unknown`.
+For a decision that counts as "possible", for an obligation as "not proved": both are on the safe side.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import z3
+
+from chardev_proofs.values import EngineSignal, deciders, spec_lines
+
+SOLVER_TIMEOUT_MS: Final = 20_000
+"""For one question; hundreds of times what the slowest one takes."""
+
+MERGE_LIMIT: Final = 64
+"""Branches of one helper; with more of them it is cheaper to fork."""
+
+
+class PathEnd(EngineSignal):  # noqa: N818 - a signal, not an error
+    """The path ends here: it is impossible, or what follows has been proved already."""
+
+
+class ViolationFound(EngineSignal):  # noqa: N818 - likewise
+    """The path does what no path may do, and cannot go on."""
+
+
+class MergeRefused(EngineSignal):  # noqa: N818 - likewise
+    """A helper's branches cannot be joined; it is run again on one path at a time."""
+
+
+class Path:
+    """One run of a function.
+
+    `assumptions` is what holds on the path, for reports; the solver holds the same.
+    `before_check` is called before the solver is asked: whoever has facts to add, adds them then.
+    """
+
+    def __init__(self, trace: list[bool], explorer: "Explorer") -> None:
+        self.trace = trace
+        self.taken: list[bool] = []
+        self.explorer = explorer
+        self.steps: list[str] = []
+        self.questions = 0
+        self.before_check: Callable[[], None] = lambda: None
+        self.solver = z3.Solver()
+        self.solver.set("timeout", SOLVER_TIMEOUT_MS)
+
+    def replaying(self) -> bool:
+        """Whether this part of the path was gone before."""
+        return len(self.taken) < len(self.trace)
+
+    def add(self, *facts: z3.BoolRef) -> None:
+        """Assume these facts."""
+        self.solver.add(*facts)
+
+    def check(self, *assumptions: z3.BoolRef) -> z3.CheckSatResult:
+        """Ask the solver."""
+        self.before_check()
+        self.explorer.checks += 1
+        began = time.perf_counter()
+        result = self.solver.check(*assumptions)
+        self.explorer.solver_seconds += time.perf_counter() - began
+        return result
+
+    def valid(self, term: z3.BoolRef) -> bool:
+        """Whether the term follows from the assumptions; `unknown` is no."""
+        return z3.is_true(term) or self.check(z3.Not(term)) == z3.unsat
+
+    def ask(self, *facts: z3.BoolRef) -> bool:
+        """Whether these facts are possible; while the path replays a trace, the answer of the first time."""
+        key = (tuple(self.taken), self.questions)
+        self.questions += 1
+        if key not in self.explorer.answers:
+            self.explorer.answers[key] = self.check(*facts) != z3.unsat
+        return self.explorer.answers[key]
+
+    @contextmanager
+    def supposing(self, *facts: z3.BoolRef) -> Iterator[None]:
+        """Assume these facts for a while."""
+        self.before_check()
+        self.solver.push()
+        self.add(*facts)
+        try:
+            yield
+        finally:
+            self.solver.pop()
+
+    def forget(self) -> None:
+        """Assume nothing any more."""
+        self.solver.reset()
+        self.solver.set("timeout", SOLVER_TIMEOUT_MS)
+
+    def decide(self, term: z3.BoolRef) -> bool:
+        """Go one way, and leave the other one to another path."""
+        position = len(self.taken)
+        if position < len(self.trace):
+            answer = self.trace[position]
+        else:
+            yes = self.check(term) != z3.unsat
+            no = not yes or self.check(z3.Not(term)) != z3.unsat
+            if not yes and self.check() == z3.unsat:
+                raise PathEnd("impossible")
+            if yes and no:
+                self.explorer.later([*self.taken, False])
+            answer = yes
+        self.taken.append(answer)
+        lines = spec_lines()
+        if lines:
+            self.steps.append(f"{lines[0]}: {'yes' if answer else 'no'}")
+        self.add(term if answer else z3.Not(term))
+        return answer
+
+
+class Explorer:
+    """All paths of one function, deepest first."""
+
+    def __init__(self) -> None:
+        self.waiting: list[list[bool]] = [[]]
+        self.paths = 0
+        self.checks = 0
+        self.answers: dict[tuple[tuple[bool, ...], int], bool] = {}
+        self.solver_seconds = 0.0
+
+    def later(self, trace: list[bool]) -> None:
+        """Note a path that is still to be run."""
+        self.waiting.append(trace)
+
+    def run(self, follow: Callable[[Path], None]) -> None:
+        """Run every path."""
+        while self.waiting:
+            path = Path(self.waiting.pop(), self)
+            deciders.append(path)
+            self.paths += 1
+            try:
+                follow(path)
+            except PathEnd:
+                pass
+            finally:
+                deciders.pop()
+
+
+class Branches:
+    """Decides for one run of a helper that is merged.
+
+    What the conditions of the branch settle by themselves is not decided again.
+    """
+
+    def __init__(self, trace: list[bool]) -> None:
+        self.trace = trace
+        self.taken: list[bool] = []
+        self.conditions: list[z3.BoolRef] = []
+        self.settled: dict[int, bool] = {}
+        self.later: list[list[bool]] = []
+
+    def decide(self, term: z3.BoolRef) -> bool:
+        """Go one way, the other one in a later run."""
+        term = z3.simplify(term)
+        if z3.is_true(term) or z3.is_false(term):
+            return z3.is_true(term)
+        plain, sign = (term.arg(0), False) if z3.is_not(term) else (term, True)
+        if plain.get_id() in self.settled:
+            return self.settled[plain.get_id()] == sign
+        position = len(self.taken)
+        if position < len(self.trace):
+            answer = self.trace[position]
+        else:
+            self.later.append([*self.taken, False])
+            answer = True
+        self.taken.append(answer)
+        self.settled[plain.get_id()] = answer == sign
+        self.conditions.append(term if answer else z3.Not(term))
+        return answer
+
+
+def conjunction(terms: list[z3.BoolRef]) -> z3.BoolRef:
+    """All of these."""
+    if not terms:
+        return z3.BoolVal(val=True)
+    return terms[0] if len(terms) == 1 else z3.And(*terms)
+
+
+def conditions() -> list[z3.BoolRef]:
+    """What the helpers that are being merged assume, outermost first."""
+    return [term for each in deciders if isinstance(each, Branches) for term in each.conditions]
+
+
+def run_branches(run: Callable[[], Any], reset: Callable[[], None]) -> list[tuple[z3.BoolRef, Any]]:
+    """Every branch of a helper: its condition and its result.
+
+    `reset` brings the state back to what it was before the helper.
+    """
+    results: list[tuple[z3.BoolRef, Any]] = []
+    waiting: list[list[bool]] = [[]]
+    while waiting:
+        reset()
+        branch = Branches(waiting.pop())
+        deciders.append(branch)
+        try:
+            result = run()
+        except Exception as error:
+            raise MergeRefused(str(error)) from error
+        finally:
+            deciders.pop()
+        results.append((conjunction(branch.conditions), result))
+        waiting += branch.later
+        if len(results) + len(waiting) > MERGE_LIMIT:
+            raise MergeRefused("too many branches")
+    return results

@@ -1,0 +1,491 @@
+"""Symbolic tables: any number of rows, of which only those that the text touches are ever looked at.
+
+Theory of operation
+===================
+A table is a chain of *versions*, each made from the one before; none is ever changed.
+The first is a `Base`: unknown rows, a z3 function from handles for each field.
+A `Point` differs from its parent in one row, a `Bulk` in every row that satisfies a condition; each new value is
+computed from the old row, in the state that was current when the update was made.
+A `Merge` is one of two versions, by a condition.
+To read a field is to walk down the chain: that gives a term, exactly, without quantifiers.
+
+What is known of *every* row of a base (the invariants) is asserted for the handles that are touched (`Base.touch`):
+that is sound, and complete enough when every handle that matters is touched.
+
+Folds
+-----
+A *fold* is the sum of a weight over all rows: a total, or how many rows satisfy a condition.
+A point changes a fold by the difference that it makes; a bulk update turns it into a fold of another weight over the
+parent; so every fold comes down to folds over a base.
+A fold over a base is an unknown number, of which this much is known:
+
+- it is a function of the terms that its weight depends on (equal clients have equal totals);
+- if no row's weight is negative, it is at least the weight of each touched row, and if it is above zero, some row
+  (a *witness*) has a weight above zero;
+- if two weights are equal for an arbitrary row, so are the folds; if one is never above the other, likewise; if one is
+  the sum of two others, likewise. "For an arbitrary row" is decided by the solver.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from itertools import count
+from typing import Any, Final, Protocol, TypeAlias
+
+import z3
+
+from chardev_spec.state import Buffer, Client, QueuedMessage
+
+NUMBER: Final = z3.IntSort()
+TRUTH: Final = z3.BoolSort()
+
+View: TypeAlias = Mapping[str, z3.ExprRef]
+"""The fields of a row, as terms."""
+Weight: TypeAlias = Callable[[View], z3.ArithRef]
+Condition: TypeAlias = Callable[[View], z3.BoolRef]
+Update: TypeAlias = Callable[[View], dict[str, z3.ExprRef]]
+
+_numbers = count(1)
+
+
+def fresh(name: str, sort: z3.SortRef = NUMBER) -> Any:
+    """A constant that was never used before."""
+    return z3.Const(f"{name}!{next(_numbers)}", sort)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of a table's rows.
+
+    `optional` ones are 0 for None; of `sizes`, which are bytes, only the length is known.
+    """
+
+    name: str
+    sorts: dict[str, z3.SortRef]
+    optional: frozenset[str]
+    sizes: frozenset[str]
+    enums: dict[str, type[IntEnum]]
+
+    def typed(self, view: View) -> list[z3.BoolRef]:
+        """What the fields' types say of a row."""
+        facts = [view[name] >= 0 for name in sorted(self.optional | self.sizes)]
+        for name, kind in self.enums.items():
+            facts += [view[name] >= min(kind), view[name] <= max(kind)]
+        return facts
+
+    def constants(self, prefix: str) -> dict[str, z3.ExprRef]:
+        """A row of constants."""
+        return {name: z3.Const(f"{prefix}.{name}", sort) for name, sort in self.sorts.items()}
+
+
+def schema(name: str, row: type, **extra: z3.SortRef) -> Schema:
+    """The schema of a row's class; `extra` are fields that only the symbolic table has."""
+    kinds = {each.name: each.type for each in fields(row)}
+    return Schema(
+        name,
+        {each: TRUTH if kind is bool else NUMBER for each, kind in kinds.items()} | extra,
+        frozenset(each for each, kind in kinds.items() if kind == int | None),
+        frozenset(each for each, kind in kinds.items() if kind is bytes),
+        {
+            each: kind
+            for each, kind in kinds.items()
+            if isinstance(kind, type) and issubclass(kind, IntEnum)
+        },
+    )
+
+
+CLIENT: Final = schema("clients", Client)
+BUFFER: Final = schema("buffers", Buffer, position=NUMBER)
+"""`position` stands for the order in which the buffers of one place lie there."""
+MESSAGE: Final = schema("send_queue", QueuedMessage)
+SCHEMAS: Final = {each.name: each for each in (CLIENT, BUFFER, MESSAGE)}
+CANONICAL: Final = {each.name: each.constants(each.name) for each in SCHEMAS.values()}
+"""A row of constants for each table, in which weights are written down."""
+
+
+class World(Protocol):
+    """What the tables ask of whoever explores a path."""
+
+    def know(self, fact: z3.BoolRef) -> None:
+        """Assume what holds on every branch."""
+
+    def assume(self, fact: z3.BoolRef) -> None:
+        """Assume what holds on the branch that is being run."""
+
+    def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
+        """Which of the claims follow from the condition on this path."""
+
+    def row_facts(self, table: str, view: View, base: "Base") -> list[z3.BoolRef]:
+        """What is known of a row of a base that is there."""
+
+
+class Version(ABC):
+    """A table at one moment."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._fields: dict[tuple[str, int], tuple[z3.ExprRef, z3.ExprRef]] = {}
+
+    def field(self, name: str, handle: z3.ArithRef) -> Any:
+        """The field of the row under this handle."""
+        if name == "handle":
+            return handle
+        key = (name, handle.get_id())
+        if key not in self._fields:
+            # The handle is kept with the answer, so that its number stays its own.
+            self._fields[key] = (handle, self._field(name, handle))
+        return self._fields[key][1]
+
+    def alive(self, handle: z3.ArithRef) -> Any:
+        """Whether there is a row under this handle."""
+        key = ("", handle.get_id())
+        if key not in self._fields:
+            self._fields[key] = (handle, self._alive(handle))
+        return self._fields[key][1]
+
+    def view(self, handle: z3.ArithRef) -> "RowView":
+        """The row under this handle."""
+        return RowView(self, handle)
+
+    @abstractmethod
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef: ...
+
+    @abstractmethod
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef: ...
+
+    @abstractmethod
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        """The sum of the weights of all rows."""
+
+    @abstractmethod
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """The handle of the first row of this peer; 0 when there is none."""
+
+
+class RowView(Mapping[str, z3.ExprRef]):
+    """The row under a handle, read when it is asked for."""
+
+    def __init__(self, version: Version, handle: z3.ArithRef) -> None:
+        self.version = version
+        self.handle = handle
+
+    def __getitem__(self, name: str) -> Any:
+        return self.version.field(name, self.handle)
+
+    def __iter__(self) -> Any:
+        return iter(self.version.schema.sorts)
+
+    def __len__(self) -> int:
+        return len(self.version.schema.sorts)
+
+
+def choose(condition: z3.BoolRef, yes: Any, no: Any) -> Any:
+    """`If`, without what is plain."""
+    if z3.is_true(condition) or yes.eq(no):
+        return yes
+    return no if z3.is_false(condition) else z3.If(condition, yes, no)
+
+
+ZERO: Final = z3.IntVal(0)
+
+
+class Empty(Version):
+    """No rows."""
+
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
+        return z3.Function(f"none.{self.schema.name}.{name}", NUMBER, self.schema.sorts[name])(handle)
+
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
+        return z3.BoolVal(val=False)
+
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        return ZERO
+
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        return ZERO
+
+
+class Point(Version):
+    """A version in which one row is another, new, or gone."""
+
+    def __init__(
+        self, parent: Version, handle: z3.ArithRef, row: dict[str, z3.ExprRef], alive: z3.BoolRef, world: World
+    ) -> None:
+        super().__init__(parent.schema)
+        self.parent, self.handle, self.row, self.here, self.world = parent, handle, row, alive, world
+
+    def _same(self, handle: z3.ArithRef) -> z3.BoolRef:
+        return z3.simplify(handle == self.handle)
+
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
+        if name not in self.row:
+            return self.parent.field(name, handle)
+        return choose(self._same(handle), self.row[name], self.parent.field(name, handle))
+
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
+        return choose(self._same(handle), self.here, self.parent.alive(handle))
+
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        before, now = self.parent.view(self.handle), self.view(self.handle)
+        old, new = weight(before), weight(now)
+        there, here = self.parent.alive(self.handle), self.here
+        if old.eq(new) and there.eq(here):
+            return self.parent.fold(weight)
+        change = choose(here, new, ZERO) - choose(there, old, ZERO)
+        return self.parent.fold(weight) + change
+
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        found = self.parent.attached(peer)
+        if z3.is_true(self.here):
+            if self.parent.alive(self.handle).eq(self.here) and "peer" not in self.row:
+                return found
+            mine = z3.And(found == 0, self.view(self.handle)["peer"] == peer)
+            return choose(mine, self.handle, found)
+        # The row goes; another row of the same peer, if there is one, is found now.
+        other = fresh("attached")
+        self.world.know(
+            z3.Or(
+                other == 0,
+                z3.And(
+                    other != self.handle, self.parent.alive(other), self.parent.field("peer", other) == peer
+                ),
+            )
+        )
+        return choose(found == self.handle, other, found)
+
+
+class Bulk(Version):
+    """A version in which every row that satisfies a condition is updated, or gone."""
+
+    def __init__(self, parent: Version, where: Condition, update: Update, stays: Condition) -> None:
+        super().__init__(parent.schema)
+        self.parent, self.where, self.update, self.stays = parent, where, update, stays
+        self._rows: dict[int, tuple[z3.ArithRef, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]] = {}
+
+    def _row(self, handle: z3.ArithRef) -> tuple[Any, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]:
+        if handle.get_id() not in self._rows:
+            view = self.parent.view(handle)
+            self._rows[handle.get_id()] = (
+                handle, self.where(view), self.update(view), self.stays(view),
+            )
+        return self._rows[handle.get_id()]
+
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
+        old = self.parent.field(name, handle)
+        _, hit, values, _ = self._row(handle)
+        return choose(hit, values[name], old) if name in values else old
+
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
+        _, hit, _, stays = self._row(handle)
+        there = self.parent.alive(handle)
+        if z3.is_true(stays):
+            return there
+        return z3.And(there, z3.Or(z3.Not(hit), stays))
+
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        def composed(view: View) -> z3.ArithRef:
+            hit, values = self.where(view), self.update(view)
+            new = weight({**dict(view), **values})
+            return choose(hit, choose(self.stays(view), new, ZERO), weight(view))
+
+        return self.parent.fold(composed)
+
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        if self.schema is CLIENT and not z3.is_true(self.stays(CANONICAL["clients"])):
+            raise NotImplementedError("many clients are deleted at once")
+        return self.parent.attached(peer)
+
+
+class Merge(Version):
+    """One of two versions."""
+
+    def __init__(self, condition: z3.BoolRef, yes: Version, no: Version) -> None:
+        super().__init__(yes.schema)
+        self.condition, self.yes, self.no = condition, yes, no
+
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
+        return choose(self.condition, self.yes.field(name, handle), self.no.field(name, handle))
+
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
+        return choose(self.condition, self.yes.alive(handle), self.no.alive(handle))
+
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        return choose(self.condition, self.yes.fold(weight), self.no.fold(weight))
+
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        return choose(self.condition, self.yes.attached(peer), self.no.attached(peer))
+
+
+@dataclass
+class Fold:
+    """A fold over a base: its weight on the canonical row, and the unknown number that it is."""
+
+    weight: z3.ArithRef
+    number: z3.ArithRef
+    witness: z3.ArithRef | None
+    bounded: set[int]
+
+
+class Base(Version):
+    """Any rows that satisfy what is known of every row.
+
+    `frozen`: a later state has taken its place, and nothing more need be known of it.
+    """
+
+    def __init__(self, schema: Schema, world: World) -> None:
+        super().__init__(schema)
+        self.world = world
+        self.frozen = False
+        self.touched: dict[int, z3.ArithRef] = {}
+        self.folds: dict[int, Fold] = {}
+        self.any_row = fresh(f"any.{schema.name}")
+        number = next(_numbers)
+        self._functions = {
+            name: z3.Function(f"{schema.name}.{name}!{number}", NUMBER, sort)
+            for name, sort in schema.sorts.items()
+        }
+        self._here = z3.Function(f"{schema.name}!{number}", NUMBER, TRUTH)
+        self._attached = z3.Function(f"{schema.name}.attached!{number}", NUMBER, NUMBER)
+        self._peers: set[int] = set()
+        self._number = number
+
+    def touch(self, handle: z3.ArithRef) -> None:
+        """Know of this row what is known of every row."""
+        if self.frozen or handle.get_id() in self.touched:
+            return
+        self.touched[handle.get_id()] = handle
+        there = self._here(handle)
+        for fact in self.world.row_facts(self.schema.name, self.view(handle), self):
+            self.world.know(z3.Implies(there, fact))
+
+    def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
+        self.touch(handle)
+        return self._functions[name](handle)
+
+    def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
+        self.touch(handle)
+        return self._here(handle)
+
+    def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        found = self._attached(peer)
+        if peer.get_id() not in self._peers:
+            self._peers.add(peer.get_id())
+            self.world.know(
+                z3.Or(found == 0, z3.And(self._here(found), self._functions["peer"](found) == peer))
+            )
+        return found
+
+    def fold(self, weight: Weight) -> z3.ArithRef:
+        canonical = CANONICAL[self.schema.name]
+        term = z3.simplify(weight(canonical))
+        if z3.is_int_value(term) and term.as_long() == 0:
+            return ZERO
+        if term.get_id() not in self.folds:
+            self._new_fold(term)
+        return self.folds[term.get_id()].number
+
+    def at(self, term: z3.ArithRef, handle: z3.ArithRef) -> Any:
+        """A weight, of the row under this handle."""
+        return z3.substitute(
+            term,
+            *[
+                (constant, self.field(name, handle))
+                for name, constant in CANONICAL[self.schema.name].items()
+            ],
+        )
+
+    def _new_fold(self, term: z3.ArithRef) -> None:
+        pattern, arguments = abstracted(term, self.schema.name)
+        name = f"{self.schema.name}.fold{pattern.get_id()}!{self._number}"
+        _patterns[pattern.get_id()] = pattern
+        function = z3.Function(name, *[each.sort() for each in arguments], NUMBER)
+        number = function(*arguments)
+        fold = Fold(term, number, None, set())
+        if not self.frozen:
+            self._relate(fold)
+        self.folds[term.get_id()] = fold
+
+    def _relate(self, fold: Fold) -> None:
+        """What is known of a fold, beside others."""
+        row = self.any_row
+        there, weight = self._here(row), self.at(fold.weight, row)
+        others = [(each.number, self.at(each.weight, row)) for each in self.folds.values()]
+        mine = fold.number
+        claims: list[tuple[z3.BoolRef, z3.BoolRef]] = [
+            (weight == 0, mine == 0),
+            (weight >= 0, mine >= 0),
+        ]
+        claims += [(weight == other, mine == number) for number, other in others]
+        equal = len(claims)
+        for index, (first, one) in enumerate(others):
+            claims += [(weight <= one, mine <= first), (weight >= one, mine >= first)]
+            for second, two in others[index + 1 :]:
+                claims += [
+                    (weight == one + two, mine == first + second),
+                    (one == weight + two, first == mine + second),
+                    (two == weight + one, second == mine + first),
+                ]
+        holds = self.world.survivors(there, [claim for claim, _ in claims])
+        if holds[0]:
+            fold.number = ZERO
+            return
+        for index in range(2, equal):
+            if holds[index]:
+                fold.number = others[index - 2][0]
+                self.world.know(mine == fold.number)
+                return
+        for (_, fact), survives in zip(claims, holds, strict=True):
+            if survives:
+                self.world.know(fact)
+        if holds[1]:
+            witness = fresh(f"witness.{self.schema.name}")
+            fold.witness = witness
+            self.world.know(
+                z3.Implies(
+                    mine > 0, z3.And(self.alive(witness), self.at(fold.weight, witness) > 0)
+                )
+            )
+
+    def bound_folds(self) -> None:
+        """Say of each fold that it is at least the weight of each touched row."""
+        for fold in list(self.folds.values()):
+            if fold.witness is None:
+                continue
+            for key, handle in list(self.touched.items()):
+                if key not in fold.bounded:
+                    fold.bounded.add(key)
+                    self.world.know(
+                        z3.Implies(self._here(handle), self.at(fold.weight, handle) <= fold.number)
+                    )
+
+
+_patterns: dict[int, z3.ExprRef] = {}
+"""Keeps the patterns, so that their numbers stay their own."""
+
+
+def abstracted(term: z3.ExprRef, table: str) -> tuple[z3.ExprRef, list[z3.ExprRef]]:
+    """A weight with every part that is no part of the row replaced by a place-holder, and these parts."""
+    row = {constant.get_id() for constant in CANONICAL[table].values()}
+    depends: dict[int, bool] = {}
+
+    def of_row(part: z3.ExprRef) -> bool:
+        key = part.get_id()
+        if key not in depends:
+            depends[key] = key in row or any([of_row(child) for child in part.children()])
+        return depends[key]
+
+    parts: dict[int, z3.ExprRef] = {}
+
+    def collect(part: z3.ExprRef) -> None:
+        if not of_row(part):
+            if not (z3.is_int_value(part) or z3.is_true(part) or z3.is_false(part)):
+                parts.setdefault(part.get_id(), part)
+            return
+        for child in part.children():
+            collect(child)
+
+    collect(term)
+    arguments = list(parts.values())
+    places = [z3.Const(f"place{index}", part.sort()) for index, part in enumerate(arguments)]
+    return z3.substitute(term, *zip(arguments, places, strict=True)), arguments
