@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.values import EngineSignal, deciders, spec_lines
+from chardev_proofs.values import EngineSignal, UnsupportedError, deciders, spec_lines
 
 SOLVER_TIMEOUT_MS: Final = 20_000
 """For one question; hundreds of times what the slowest one takes."""
@@ -55,7 +55,7 @@ class Path:
         self.taken: list[bool] = []
         self.explorer = explorer
         self.steps: list[str] = []
-        self.questions = 0
+        self.era = 0
         self.before_check: Callable[[], None] = lambda: None
         self.solver = z3.Solver()
         self.solver.set("timeout", SOLVER_TIMEOUT_MS)
@@ -82,12 +82,44 @@ class Path:
         return z3.is_true(term) or self.check(z3.Not(term)) == z3.unsat
 
     def ask(self, *facts: z3.BoolRef) -> bool:
-        """Whether these facts are possible; while the path replays a trace, the answer of the first time."""
-        key = (tuple(self.taken), self.questions)
-        self.questions += 1
+        """Whether these facts are possible; a path that replays a trace gets the answer of the first time."""
+        key = (tuple(self.taken), self.era, *[fact.get_id() for fact in facts])
         if key not in self.explorer.answers:
-            self.explorer.answers[key] = self.check(*facts) != z3.unsat
-        return self.explorer.answers[key]
+            # The facts are kept with the answer, so that their numbers stay their own.
+            self.explorer.answers[key] = (facts, self.check(*facts) != z3.unsat)
+        return bool(self.explorer.answers[key][1])
+
+    def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
+        """Which of the claims follow from the assumptions and the condition.
+
+        A model in which a claim is false strikes it out, until there is none.
+        """
+        claims = [z3.simplify(claim) for claim in claims]
+        key = (tuple(self.taken), self.era, condition.get_id(), *[claim.get_id() for claim in claims])
+        if key in self.explorer.answers:
+            return list(self.explorer.answers[key][1])
+        holds = [not z3.is_false(claim) for claim in claims]
+        while True:
+            open_claims = [
+                claim
+                for claim, survives in zip(claims, holds, strict=True)
+                if survives and not z3.is_true(claim)
+            ]
+            if not open_claims:
+                break
+            result = self.check(condition, z3.Not(conjunction(open_claims)))
+            if result == z3.unsat:
+                break
+            if result == z3.unknown:
+                holds = [z3.is_true(claim) for claim in claims]
+                break
+            model = self.solver.model()
+            holds = [
+                survives and z3.is_true(model.eval(claim, model_completion=True))
+                for claim, survives in zip(claims, holds, strict=True)
+            ]
+        self.explorer.answers[key] = ((condition, claims), holds)
+        return holds
 
     @contextmanager
     def supposing(self, *facts: z3.BoolRef) -> Iterator[None]:
@@ -102,6 +134,7 @@ class Path:
 
     def forget(self) -> None:
         """Assume nothing any more."""
+        self.era += 1
         self.solver.reset()
         self.solver.set("timeout", SOLVER_TIMEOUT_MS)
 
@@ -133,7 +166,7 @@ class Explorer:
         self.waiting: list[list[bool]] = [[]]
         self.paths = 0
         self.checks = 0
-        self.answers: dict[tuple[tuple[bool, ...], int], bool] = {}
+        self.answers: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self.solver_seconds = 0.0
 
     def later(self, trace: list[bool]) -> None:
@@ -212,7 +245,7 @@ def run_branches(run: Callable[[], Any], reset: Callable[[], None]) -> list[tupl
         deciders.append(branch)
         try:
             result = run()
-        except Exception as error:
+        except (Exception, UnsupportedError) as error:
             raise MergeRefused(str(error)) from error
         finally:
             deciders.pop()

@@ -49,6 +49,12 @@ Update: TypeAlias = Callable[[View], dict[str, z3.ExprRef]]
 _numbers = count(1)
 
 
+def restart_names() -> None:
+    """Begin again with the names of constants: a path that replays a trace meets the same ones."""
+    global _numbers  # noqa: PLW0603 - the one counter of a process
+    _numbers = count(1)
+
+
 def fresh(name: str, sort: z3.SortRef = NUMBER) -> Any:
     """A constant that was never used before."""
     return z3.Const(f"{name}!{next(_numbers)}", sort)
