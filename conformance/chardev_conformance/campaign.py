@@ -20,7 +20,7 @@ from chardev_spec.contract import Contract
 from chardev_spec.registry import FUNCTIONS, INVARIANTS_BY_NAME
 from chardev_spec.rules import RULES
 
-CALLS_PER_SCENARIO: Final = 60
+CALLS_PER_SCENARIO: Final = 100
 """Long enough for a migration with traffic, short enough for many mixtures of calls."""
 
 

@@ -78,8 +78,11 @@ DISTURBING: Final = {
 }
 """How much more often inside a callback: what takes something away from the frame below (CB-1)."""
 
-MIXTURE: Final = (0.0, 0.3, 1.0, 1.0, 3.0)
-"""What a scenario makes of each weight: all of some calls, little of others, none of a few (swarm choice)."""
+MIXTURE: Final = (0.1, 0.3, 1.0, 1.0, 3.0)
+"""What a scenario makes of each weight: much of some calls, little of others (swarm choice)."""
+
+LACKING: Final = 5.0
+"""How much more often a call is made that brings what the device lacks: running, a port, clients, room."""
 
 
 def random_scenario(random: Random) -> Scenario:
@@ -103,11 +106,12 @@ class RandomScript:
         self._names = 0
         self._bytes = 0
         self._outside = {call: weight * random.choice(MIXTURE) for call, weight in WEIGHTS.items()}
-        self._outside["wakeup"] += 0.1  # never nothing at all
         self._inside = {
             call: weight * DISTURBING.get(call, 1.0) for call, weight in self._outside.items()
         }
-        self._nesting = random.choice([0.0, 0.1, 0.25, 0.4])
+        for call in DISTURBING.keys() - {"client_add"}:
+            self._outside[call] *= random.random() < 0.5
+        self._nesting = random.choice([0.0, 0.2, 0.4, 0.6])
         self._raising = random.choice([0.0, 0.0, 0.03, 0.2])
         self._taking = random.choice([0.1, 0.4, 0.7])
         self._failing = random.choice([0.0, 0.05])
@@ -115,8 +119,6 @@ class RandomScript:
         self._interval = random.choice([0, 1, 2, 3])
         self._flow = random.choice([0.5, 0.9, 1.0])
         self._planned = [self._create("d1", "p1")]
-        if random.random() < 0.5:
-            self._planned.append(Step("start"))
         self._settling: list[Step] | None = None
 
     # The protocol of scripts
@@ -173,7 +175,7 @@ class RandomScript:
         """What was planned, or a call that the contract allows, as far as the state tells, or a mistake."""
         random = self.random
         self._calls_left -= 1
-        if not lockstep.pairs or self._planned and not lockstep.frames and random.random() < 0.8:
+        if not lockstep.pairs or self._planned and random.random() < 0.8:
             return self._planned.pop(0)
         pair = random.choice([*lockstep.pairs.values()])
         if lockstep.frames and random.random() < 0.7:
@@ -191,15 +193,14 @@ class RandomScript:
     def _sensible(self, pair: Pair, lockstep: Lockstep) -> Step:
         """A call that the contract allows, as far as the state tells."""
         random, clients = self.random, [*pair.runner.state.clients]
-        weights = self._inside if lockstep.frames else self._outside
+        weights = self._weights(pair, lockstep)
         call = random.choices([*weights], [*weights.values()])[0]
         match call:
             case "write_buffer_get":
                 client = random.choice([self._client(pair, lockstep), None, random.choice(CLIENTS)])
-                return self._get(client, random.choice([0, 1, 2, 5, 9]), lockstep)
+                return self._get(call, {"client": client}, pair)
             case "write_buffer_get_server_no_token":
-                size = random.choice([0, 1, 3])
-                return Step(call, {"size": size}, result_name=self._new_name("b"))
+                return self._get(call, {}, pair)
             case "write_buffer_add" | "write_buffer_release":
                 return self._use_buffer(call, pair, lockstep)
             case "client_add":
@@ -228,6 +229,22 @@ class RandomScript:
                 return Step("wakeup")
         return Step(call)
 
+    def _weights(self, pair: Pair, lockstep: Lockstep) -> dict[str, float]:
+        """The mixture, with more of what the device lacks, so that calls find something to do."""
+        state = pair.runner.state
+        weights = dict(self._inside if lockstep.frames else self._outside)
+        lacking = {
+            "start": not state.device.running,
+            "reset_dev_instance": state.device.port is None,
+            "client_add": state.clients.empty(),
+            "client_remove": state.clients.exists(lambda row: row.leaving),
+            "send_to_client_tokens_add": not state.send_queue.empty(),
+        }
+        for call, lacks in lacking.items():
+            if lacks:
+                weights[call] = LACKING * max(weights[call], 1.0)
+        return weights
+
     def _client(self, pair: Pair, lockstep: Lockstep) -> str:
         """An attached client, if there is one; inside a callback often the one that it is about."""
         state = pair.runner.state
@@ -255,16 +272,19 @@ class RandomScript:
         self._bytes += size
         return bytes((self._bytes - size + i) % 251 for i in range(size)).hex()
 
-    def _get(self, client: str | None, size: int, lockstep: Lockstep) -> Step:
-        """Get a buffer."""
-        name = self._new_name("b")
-        return Step("write_buffer_get", {"client": client, "size": size}, result_name=name)
+    def _get(self, call: str, arguments: dict[str, str | None], pair: Pair) -> Step:
+        """Get a buffer, often to add it next."""
+        name, size = self._new_name("b"), self.random.choice([0, 1, 2, 5, 9])
+        if self.random.random() < 0.6:
+            add = {"buffer": name, "data": self._data(size)}
+            self._planned.append(Step("write_buffer_add", add, device=pair.name))
+        return Step(call, {**arguments, "size": size}, result_name=name)
 
     def _use_buffer(self, call: str, pair: Pair, lockstep: Lockstep) -> Step:
         """Add or release a buffer that the owner holds."""
         held = _held(pair, lockstep)
         if not held:
-            return self._get(self._client(pair, lockstep), 5, lockstep)
+            return self._get("write_buffer_get", {"client": self._client(pair, lockstep)}, pair)
         name, capacity = self.random.choice([*held.items()])
         if call == "write_buffer_add":
             used = self.random.choice([capacity, capacity, self.random.randint(0, capacity)])

@@ -73,7 +73,7 @@ QUICK: Final = settings(
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
-    # Without the explanations: they vary every draw of a failing run, which takes minutes, and say nothing of scenarios.
+    # No explanations: they vary every draw of a failing run, which takes minutes, and say nothing of scenarios.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
 """A few seconds, the same runs every time: for continuous integration."""
@@ -84,16 +84,16 @@ LONG: Final = settings(
 """Minutes, other runs every time."""
 
 WEIGHTS: Final[Mapping[str, int]] = {
-    "start": 6,
+    "start": 8,
     "wakeup": 4,
     "stop": 1,
-    "client_add": 8,
+    "client_add": 10,
     "write_buffer_get": 8,
     "write_buffer_add": 14,
     "write_buffer_release": 3,
     "write_buffer_get_server_no_token": 1,
     "write_buffer_release_without_device": 1,
-    "send_to_client_tokens_add": 8,
+    "send_to_client_tokens_add": 10,
     "send_to_client_tokens_set": 1,
     "client_remove": 3,
     "client_exists": 1,
@@ -104,10 +104,10 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "reset_dev_instance": 1,
     "migrate_data_marshall_empty": 1,
     "reset": 1,
-    "migrate_data_marshall": 5,
+    "migrate_data_marshall": 2,
     "migrate_data_release": 1,
     "create": 1,
-    "restore": 6,
+    "restore": 3,
     "destroy": 1,
 }
 """How often each call is drawn, relative to the others; the first is the simplest one, which shrinking tends to."""
@@ -276,7 +276,14 @@ class DeviceMachine(RuleBasedStateMachine):
             st.sampled_from([3, 0, 6]), label="nested calls in ten callbacks"
         )
         self._raising = mixture.draw(st.sampled_from([False, True]), label="callbacks may raise")
+        head_start = mixture.draw(st.booleans(), label="head start")
         self.perform(self._create("d1", "p1"))
+        if head_start:
+            self._data = mixture
+            for call in ("client_add", "start"):
+                step = self.draw_arguments(call, self.lockstep.pairs["d1"])
+                if step is not None:
+                    self.perform(step)
 
     def draw_mixture(self, mixture: Any) -> list[str]:
         """The calls of this run, each as often as its weight says; some are left out, some are more frequent.
@@ -287,7 +294,9 @@ class DeviceMachine(RuleBasedStateMachine):
         random = Random(number)
         factors = (0, 1, 1, 1, 3) if number else (1,)
         calls = [
-            call for call, weight in self.weights.items() for _ in range(weight * random.choice(factors))
+            call
+            for call, weight in self.weights.items()
+            for _ in range(weight * random.choice(factors))
         ]
         return calls or ["start"]
 
@@ -490,7 +499,9 @@ class DeviceMachine(RuleBasedStateMachine):
         }
         ports = self.lockstep.performed.ports
         free = [name for i, name in enumerate(ports, start=1) if i not in taken]
-        return Step("reset_dev_instance", {"port": self.one_of([*free[:1], None, *free[1:]], "port")})
+        return Step(
+            "reset_dev_instance", {"port": self.one_of([*free[:1], None, *free[1:]], "port")}
+        )
 
     def _draw_client_add(self, pair: Pair, clients: list[Client]) -> Step | None:
         present = {row.peer for row in clients}
@@ -499,13 +510,15 @@ class DeviceMachine(RuleBasedStateMachine):
             return None
         sealed = self._sealed_client(pair)
         interval = pair.runner.state.device.interval
-        windows = [interval, interval + 1, 0, interval + 3, *([1] if self.mistakes else [])]
+        windows = [interval + 1, interval, interval + 3, interval + 3]
         if sealed is not None and not clients:
             # A migration is on its way: the client arrives here.
             flow_control, window, wait = sealed.flow_control, sealed.window, True
         else:
             flow_control = self.one_of([True, True, True, False], "flow control")
             window = self.one_of(windows, "window")
+            if self._luck(8, "other window"):
+                window = 1 if self.mistakes else 0
             wait = self._luck(10, "wait for migration data")
         return Step(
             "client_add",
@@ -625,12 +638,11 @@ class DeviceMachine(RuleBasedStateMachine):
 def run(machine: type[DeviceMachine], profile: settings = QUICK) -> Coverage:
     """Run a machine with these settings; what all its runs covered.
 
-    Raises `DifferenceError`, or a group of them.
-    They are shrunk as scenarios, which takes seconds: a step can be left out without any draw being made otherwise.
+    Raises `DifferenceError`, or a group of them: shrunk by Hypothesis, then as scenarios, where a step can be left out
+    without any draw being made otherwise.
     """
-    phases = [phase for phase in profile.phases if phase is not Phase.shrink]
     try:
-        run_state_machine_as_test(machine, settings=settings(profile, phases=phases))
+        run_state_machine_as_test(machine, settings=profile)
     except DifferenceError as error:
         raise _shrunk(machine, error) from None
     except BaseExceptionGroup as group:

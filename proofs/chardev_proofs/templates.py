@@ -56,7 +56,11 @@ class Recorded(Version):
         return self._slot("alive", z3.BoolSort(), "", handle)
 
     def fold(self, weight: Weight) -> z3.ArithRef:
-        return self._slot("fold", z3.IntSort(), "", z3.simplify(weight(CANONICAL[self.schema.name])))
+        term = z3.simplify(weight(CANONICAL[self.schema.name]))
+        for slot in self.slots:
+            if slot.kind == "fold" and slot.table == self.table and slot.terms[0].eq(term):
+                return slot.constant
+        return self._slot("fold", z3.IntSort(), "", term)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         return self._slot("attached", z3.IntSort(), "", peer)

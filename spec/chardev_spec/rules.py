@@ -816,7 +816,7 @@ _LIFE_CYCLE_RULES: Final = (
         text=_prose("""
             A timer that is not armed does nothing when it fires; neither does the wait timer of a
               client that is not attached.
-            A firing on a destroyed device is a call of it (LC-5).
+            A destroyed device has no timers, so one that fires late does nothing either (LC-5).
         """),
     ),
 )
@@ -843,11 +843,12 @@ _MIGRATION_RULES: Final = (
         title="Marshalling seals the device",
         source="spice_char_device_state_migrate_data_marshall",
         text=_prose("""
-            ``migrate_data_marshall`` demands a device that is stopped, not awaiting and not sealed
-              already, no frame of this device on the stack, exactly one client, which is not
-              leaving, has an empty send queue and has no buffer held for it, and less than
-              ``2**32`` bytes pending; else it is a contract error.
-            Detached is allowed.
+            ``migrate_data_marshall`` demands a device that is stopped and not awaiting, no frame of
+              this device on the stack, exactly one client, which is not leaving, has an empty send
+              queue and has no buffer held for it, and less than ``2**32`` bytes pending; else it
+              is a contract error.
+            Detached is allowed, and so is a device that is sealed already: the record then covers
+              all that is pending by now.
             The record says connected = 1.
             Write data is the rest of the current buffer, then the queue, in order.
             The tokens in it are the sum of the prices of the pending client buffers; buffers of

@@ -250,6 +250,8 @@ class Table(Generic[Row]):
 
     def total(self, where: "Where[Row]", weight: Callable[[Row], int]) -> int:
         """The sum of `weight` over the rows that satisfy `where`."""
+        if not self._rows:
+            return 0
         return sum([weight(row) for row in self._rows.values() if where(row)])
 
     def update(self, where: "Where[Row]", **values: Callable[[Row], Any]) -> None:

@@ -209,6 +209,18 @@ class PythonTarget:
                 buffer.buf[: len(data)] = data
             buffer.buf_used = len(data)
 
+    def _add(self, device: Any, buffer: Any, data: bytes) -> None:
+        """Hand a buffer over: from the beginning of the call it is not the owner's, unless the call is refused."""
+        self._fill(buffer, data)
+        held = id(buffer) in self._held
+        self._held.discard(id(buffer))
+        try:
+            device.write_buffer_add(buffer)
+        except Exception as error:
+            if held and getattr(error, "rule", None):
+                self._held.add(id(buffer))
+            raise
+
     def _perform(self, name: str, call: str, arguments: dict[str, Any]) -> Any:
         if call == "create":
             return self._create(name, *arguments.values())
@@ -223,9 +235,7 @@ class PythonTarget:
                     self._held.add(id(buffer))
                 return buffer
             case "write_buffer_add":
-                self._fill(arguments["buffer"], arguments["data"])
-                device.write_buffer_add(arguments["buffer"])
-                self._held.discard(id(arguments["buffer"]))
+                self._add(device, arguments["buffer"], arguments["data"])
             case "write_buffer_release":
                 device.write_buffer_release(arguments["buffer"])
                 self._held.discard(id(arguments["buffer"]))

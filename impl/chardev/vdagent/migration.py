@@ -79,10 +79,15 @@ class StreamState:
             len(self.partial),
             partial_offset if self.partial else 0,
             self.from_agent_remaining,
-            _PASS if self.from_agent_passing else _DISCARD,
+            _filter_result(self.from_agent_remaining, passing=self.from_agent_passing),
             self.to_agent_remaining,
-            _PASS if self.to_agent_passing else _DISCARD,
+            _filter_result(self.to_agent_remaining, passing=self.to_agent_passing),
         )
+
+
+def _filter_result(remaining: int, *, passing: bool) -> int:
+    """What was decided about the present message; between messages nothing is."""
+    return _PASS if passing or not remaining else _DISCARD
 
 
 def is_connected(message: Bytes) -> bool:

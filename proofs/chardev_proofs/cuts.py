@@ -1,0 +1,677 @@
+"""One path through one function: where it is cut, what is proved there, and what is known after.
+
+Theory of operation
+===================
+The text runs from a *cut* to the next: that is a segment.
+
+At a callback every invariant is proved, and that the segment did nothing that the frames below rely on not being done.
+Then the state is replaced by an arbitrary one that satisfies the invariants and the rely; path and locals stay.
+A procedure is the same: it does what some calls could do.
+
+At the head of a loop everything is forgotten, locals too: each becomes an unknown of its kind.
+A head that was reached before with locals of the same shape need not be followed again.
+Invariants of the device that do not hold at a loop head are not assumed after it; that is no error, because nobody
+sees the state there.
+
+What a function must give back (`rely.BALANCED_*`, references, pushes) is compared with its entry at every loop head and
+at the return.
+
+The proof is by induction over the number of segments that all calls have run: whoever is resumed finds what he
+relies on, because everybody else's segments keep it.
+"""
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import GeneratorType
+from typing import Any, Final
+
+import z3
+
+from chardev_proofs.explore import Path, PathEnd, conjunction
+from chardev_proofs.machine import PROCEDURES, ProcedureCall
+from chardev_proofs.rely import BALANCED_BOOLS, BALANCED_COUNTS, device_rely, row_rely
+from chardev_proofs.state import (
+    DEVICE_KINDS,
+    SymHandles,
+    SymMessages,
+    SymRow,
+    SymState,
+    before,
+    pending,
+    sort_of,
+)
+from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, NUMBER, TRUTH, Base, Version, View, fresh
+from chardev_proofs.templates import Template
+from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term
+from chardev_spec.conditions import Frame
+from chardev_spec.events import (
+    ChooseGoOn,
+    ChooseOffer,
+    Loop,
+    PortWrite,
+    ReadOneMsgFromDevice,
+)
+from chardev_spec.invariants import Invariant, Scope
+
+ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
+HEADS_LIMIT: Final = 400
+"""Shapes of locals at the loop heads of one function: beyond it, a concrete counter is being counted up."""
+
+
+@dataclass
+class Moment:
+    """A state that stays as it is."""
+
+    device: dict[str, Any]
+    versions: list[Version]
+    counters: list[dict[str, z3.ArithRef]]
+
+    @classmethod
+    def of(cls, state: SymState) -> "Moment":
+        """What is now."""
+        snapshot = state.save()
+        return cls(snapshot.device, snapshot.versions, snapshot.counters)
+
+
+class _Terms:
+    def __init__(self, terms: dict[str, Any]) -> None:
+        self.terms = terms
+
+
+class _Table:
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+
+class BaseState:
+    """The state right after a cut, for the templates of what is assumed there."""
+
+    def __init__(self, moment: Moment, ordered: z3.BoolRef) -> None:
+        self.device = _Terms(moment.device)
+        self.tables = [_Table(version) for version in moment.versions]
+        self._ordered = ordered
+
+    def in_order(self, _: Version) -> z3.BoolRef:
+        """An unknown of which `Cuts.flush` says what it implies."""
+        return self._ordered
+
+
+class Entry:
+    """What the function found, as far as it must give it back."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, Any] = {
+            name: fresh(f"entry.{name}", sort_of(DEVICE_KINDS[name]))
+            for name in (*BALANCED_BOOLS, *BALANCED_COUNTS, "frames", "destroyed")
+        }
+        self.held = fresh("entry.held")
+        self.limits = [fresh(f"entry.limit{index}") for index in range(3)]
+        self.pushing = z3.Function(f"entry.pushing{self.held}", NUMBER, TRUTH)
+
+    def facts(self) -> list[z3.BoolRef]:
+        """What the invariants say of them: nothing is negative, and outside there is nothing."""
+        terms = self.terms
+        counts = [terms[name] for name in BALANCED_COUNTS]
+        return [
+            terms["frames"] >= 0,
+            *[count >= 0 for count in counts],
+            z3.Or(terms["destroyed"], self.held >= 0),
+            z3.Implies(
+                z3.And(terms["frames"] == 0, z3.Not(terms["destroyed"])),
+                z3.And(
+                    *[z3.Not(terms[name]) for name in BALANCED_BOOLS],
+                    *[count == 0 for count in counts],
+                    self.held == 0,
+                ),
+            ),
+        ]
+
+    def push_facts(self, client: z3.ArithRef) -> z3.BoolRef:
+        """Whom the frames below push was attached; outside, nobody is pushed."""
+        return z3.Implies(
+            self.pushing(client),
+            z3.And(
+                client < self.limits[0], z3.Or(self.terms["destroyed"], self.terms["frames"] > 0)
+            ),
+        )
+
+
+@dataclass
+class Claim:
+    """Something to be proved at a cut: `holds`, given `given`."""
+
+    name: str
+    rules: tuple[str, ...]
+    holds: z3.BoolRef
+
+
+def write_local(frame: Any, name: str, value: Any) -> None:
+    """Change a local variable of a generator that is suspended."""
+    namespace = frame.f_locals
+    namespace[name] = value
+    if sys.version_info < (3, 13):
+        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+
+
+class Reshaper:
+    """Makes every local an unknown of its kind, and notes their shape.
+
+    Equal terms become equal unknowns: which ones are equal is part of the shape.
+    """
+
+    def __init__(self, state: SymState) -> None:
+        self.state = state
+        self.numbers: dict[int, tuple[int, Any, Any]] = {}
+        self.lists: dict[int, tuple[int, Any]] = {}
+        self.left: list[z3.ArithRef] = []
+
+    def term(self, term: Any) -> tuple[Any, Any]:
+        """An unknown in place of a term, and its number."""
+        known = self.numbers.get(term.get_id())
+        if known is None:
+            known = (len(self.numbers), term, fresh("local", term.sort()))
+            self.numbers[term.get_id()] = known
+        return known[2], known[0]
+
+    def value(self, value: Any) -> tuple[Any, Any]:
+        """An unknown in place of a value, and its shape."""
+        if isinstance(value, SymInt):
+            term, number = self.term(value.term)
+            return SymInt(term), ("int", number)
+        if isinstance(value, SymBool):
+            term, number = self.term(value.term)
+            return SymBool(term), ("bool", number)
+        if isinstance(value, SymBytes):
+            term, number = self.term(value.size)
+            self.state.path.later_facts.append(term >= 0)
+            return SymBytes(term), ("bytes", number)
+        if isinstance(value, (SymHandles, SymMessages)):
+            if id(value) not in self.lists:
+                left = fresh("left")
+                self.state.path.later_facts.append(left >= 0)
+                new: Any
+                if isinstance(value, SymMessages):
+                    new = SymMessages(self.state, left)
+                    self.left.append(left)
+                else:
+                    new = SymHandles(self.state, value.version, left, falling=value.falling)
+                    new.exact = False
+                self.lists[id(value)] = (len(self.lists), new)
+            number, new = self.lists[id(value)]
+            return new, (type(value).__name__, number)
+        if isinstance(value, Frame):
+            shape = []
+            for name in value.__slots__:
+                new, part = self.value(getattr(value, name))
+                setattr(value, name, new)
+                shape.append(part)
+            return value, ("frame", *shape)
+        if isinstance(value, tuple):
+            parts = [self.value(part) for part in value]
+            new_parts = [new for new, _ in parts]
+            made = type(value)(*new_parts) if hasattr(value, "_fields") else tuple(new_parts)
+            return made, (type(value).__name__, *[part for _, part in parts])
+        if isinstance(value, SymRow) or value is self.state.device:
+            return value, type(value).__name__
+        if value is None or isinstance(value, (bool, int, str, bytes)):
+            return value, repr(value)
+        if hasattr(value, "state") and value.state is self.state:
+            return value, "machine"
+        raise UnsupportedError(f"a local {type(value).__name__} at the head of a loop")
+
+
+def generators(outer: Any) -> list[GeneratorType[Any, Any, Any]]:
+    """The generators that are suspended, outermost first."""
+    chain = []
+    while isinstance(outer, GeneratorType):
+        chain.append(outer)
+        outer = outer.gi_yieldfrom
+    return chain
+
+
+class Cuts:
+    """What one run of a function knows and proves.
+
+    `judge` takes the claims of a cut; `templates` are the invariants.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        state: SymState,
+        templates: list[tuple[Invariant, Template]],
+        judge: Callable[["Cuts", str, list[Claim], list[z3.BoolRef]], None],
+        memory: dict[Any, Any],
+    ) -> None:
+        self.path, self.state, self.templates, self.judge = path, state, templates, judge
+        self.memory = memory
+        self.broken: frozenset[str] = frozenset()
+        self.entry = Entry()
+        self.moment = Moment.of(state)
+        self.base: BaseState | None = None
+        self.previous: tuple[Moment, dict[str, Any]] | None = None
+        self.ordered = fresh("ordered", TRUTH)
+        self.pairs: set[tuple[int, int]] = set()
+        self.outside: z3.BoolRef | None = None
+        self.assumed: dict[str, z3.BoolRef] = {}
+        path.before_check = self.flush
+        state.row_facts = self.row_facts  # type: ignore[attr-defined]
+        state.in_order = self.in_order  # type: ignore[attr-defined]
+
+    # What is known
+
+    def replace(self, device: dict[str, Any], *, rely_on: Moment | None) -> None:
+        """The state becomes another one, of which the invariants are known and, if asked for, the rely."""
+        state = self.state
+        before_it = Moment.of(state)
+        for version in before_it.versions:
+            freeze(version)
+        state.era += 1
+        state.universal.clear()
+        state.device.terms.clear()
+        state.device.terms.update(device)
+        for table, limits in zip(state.tables, before_it.counters, strict=True):
+            table.version = Base(table.schema, state)
+            table.counters = {name: fresh(f"next.{table.schema.name}.{name}") for name in limits}
+            for name, limit in table.counters.items():
+                state.know(limit >= limits[name] if rely_on else limit >= 1)
+        self.moment = Moment.of(state)
+        self.ordered = fresh("ordered", TRUTH)
+        self.pairs = set()
+        self.base = BaseState(self.moment, self.ordered)
+        self.previous = None
+        if rely_on is not None:
+            self.previous = (rely_on, rely_on.device)
+            for _, fact in device_rely(rely_on.device, rely_on.device, device):
+                state.know(fact)
+        for limit, first in zip([each["handle"] for each in self.moment.counters], self.entry.limits, strict=True):
+            state.know(limit >= first)
+        state.know(device["frames"] == self.entry.terms["frames"] + 1)
+        state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
+        self.assumed = {}
+        for invariant, template in self.templates:
+            if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
+                term = template.of(self.base)  # type: ignore[arg-type]
+                self.assumed[invariant.name] = term
+                state.know(term)
+
+    def fresh_device(self) -> dict[str, Any]:
+        """Unknown scalars."""
+        return {name: fresh(name, sort_of(kind)) for name, kind in DEVICE_KINDS.items()}
+
+    def row_facts(self, table: str, view: View, base: Base) -> list[z3.BoolRef]:
+        """See `tables.World`."""
+        index = [each.schema.name for each in self.state.tables].index(table)
+        counters = self.moment.counters[index]
+        facts = [view["handle"] >= 1, view["handle"] < counters["handle"], *base.schema.typed(view)]
+        if table == BUFFER.name:
+            facts += [view["position"] >= 0, view["position"] < counters["position"]]
+            facts += [view["order"] >= 0, view["order"] < counters["order"]]
+        for invariant, template in self.templates:
+            if ROW_TABLE.get(invariant.scope) == table:
+                facts.append(template.of(self.base, view))  # type: ignore[arg-type]
+        if self.previous is not None:
+            old, held = self.previous
+            version = old.versions[index]
+            facts += [
+                fact
+                for _, fact in row_rely(
+                    table, held, version.view(view["handle"]), version.alive(view["handle"]),
+                    old.counters[index]["handle"], view,
+                )
+            ]  # fmt: skip
+        if table == CLIENT.name:
+            facts.append(self.push_fact(view))
+        return facts
+
+    def push_fact(self, view: View) -> z3.BoolRef:
+        """Who is pushed: by the frames below, or by this one."""
+        handle = view["handle"]
+        mine = z3.Or(*[handle == each for each in self.state.pushes])
+        return z3.Or(
+            self.state.device.terms["destroyed"],
+            z3.And(
+                view["pushing"] == z3.Or(self.entry.pushing(handle), mine),
+                z3.Not(z3.And(self.entry.pushing(handle), mine)),
+                self.entry.push_facts(handle),
+            ),
+        )
+
+    def in_order(self, version: Version) -> z3.BoolRef:
+        """Whether the write queue is in order, to be proved: of two arbitrary buffers."""
+        one, two = version.view(fresh("one")), version.view(fresh("two"))
+        return z3.Implies(
+            z3.And(
+                version.alive(one.handle), version.alive(two.handle),
+                pending(one), pending(two), before(one, two),
+            ),
+            one["order"] < two["order"],
+        )  # fmt: skip
+
+    def flush(self) -> None:
+        """Say what is known of whatever was touched since."""
+        state = self.state
+        while True:
+            size = sum([len(base.touched) + len(base.folds) for base in self._bases()])
+            for base in self._bases():
+                base.bound_folds()
+            for table, fact, done in list(state.universal):
+                for base in self._bases():
+                    if base.schema.name == table:
+                        for key, handle in list(base.touched.items()):
+                            if key not in done:
+                                done.add(key)
+                                state.know(fact(handle))
+            self._pair_up()
+            if size == sum([len(base.touched) + len(base.folds) for base in self._bases()]):
+                return
+
+    def _bases(self) -> list[Base]:
+        return [version for version in self.moment.versions if isinstance(version, Base)]
+
+    def _pair_up(self) -> None:
+        for base in self._bases():
+            if base.schema is not BUFFER:
+                continue
+            handles = list(base.touched.items())
+            for first, one in handles:
+                for second, two in handles:
+                    if first != second and (first, second) not in self.pairs:
+                        self.pairs.add((first, second))
+                        left, right = base.view(one), base.view(two)
+                        there = z3.And(base.alive(one), base.alive(two), pending(left), pending(right))
+                        self.state.know(
+                            z3.Implies(
+                                z3.And(self.ordered, there, before(left, right)),
+                                left["order"] < right["order"],
+                            )
+                        )
+                        self.state.know(
+                            z3.Implies(
+                                z3.And(there, left["place"] == right["place"], one != two),
+                                left["position"] != right["position"],
+                            )
+                        )
+
+    # What is proved
+
+    def held(self) -> z3.ArithRef:
+        """The references that frames hold: those that are in no send queue."""
+        queued = self.state.send_queue.version.fold(lambda _: z3.IntVal(1))
+        return self.state.device.terms["references"] - queued
+
+    def rely_claims(self) -> list[Claim]:
+        """That the segment did nothing that the frames below rely on not being done."""
+        entry, old, new = self.entry.terms, self.moment, Moment.of(self.state)
+        claims = [
+            Claim(f"rely: {name}", ("CB-1",), fact)
+            for name, fact in device_rely(entry, old.device, new.device)
+        ]
+        for index, table in enumerate(self.state.tables):
+            if new.versions[index] is old.versions[index]:
+                continue
+            handle = fresh(f"some.{table.schema.name}")
+            version, there = old.versions[index], old.versions[index].alive(handle)
+            view = table.version.view(handle)
+            here = table.version.alive(handle)
+            facts = row_rely(
+                table.schema.name, entry, version.view(handle), there,
+                old.counters[index]["handle"], view,
+            )  # fmt: skip
+            if table.schema is CLIENT:
+                facts.append(("pushes are this frame's", self.push_fact(view)))
+            if table.schema is BUFFER:
+                limits = table.counters
+                facts.append(("order numbers are given once", z3.And(
+                    view["position"] < limits["position"], view["order"] < limits["order"],
+                    view["position"] >= 0, view["order"] >= 0,
+                )))  # fmt: skip
+            claims += [
+                Claim(f"rely: {name}", ("CB-1",), z3.Implies(here, fact)) for name, fact in facts
+            ]
+        return claims
+
+    def invariant_claims(self, scopes: tuple[Scope, ...]) -> list[tuple[Scope, list[Claim], list[Any]]]:
+        """The invariants, those about rows for an arbitrary row."""
+        groups = []
+        for scope in scopes:
+            subject, given = None, []
+            if scope in ROW_TABLE:
+                table = next(
+                    each for each in self.state.tables if each.schema.name == ROW_TABLE[scope]
+                )
+                handle = fresh(f"some.{table.schema.name}")
+                subject = table.version.view(handle)
+                given = [table.version.alive(handle)]
+            groups.append((scope, subject, given))
+        return [
+            (scope, [], [subject, given]) for scope, subject, given in groups
+        ]
+
+    def prove(self, label: str, scopes: tuple[Scope, ...], extra: list[Claim], *, given: list[z3.BoolRef]) -> None:
+        """Prove invariants and more claims at a cut."""
+        if self.path.replaying():
+            return
+        self.judge(self, label, extra, given)
+        for scope, _, (subject, there) in self.invariant_claims(scopes):
+            with self.path.supposing(*there, *given):
+                claims = []
+                for invariant, template in self.templates:
+                    if invariant.scope == scope:
+                        term = template.of(self.state, subject)
+                        claims.append(Claim(invariant.name, invariant.rules, term))
+                self.judge(self, label, claims, [])
+
+    # Cuts
+
+    def enter(self, *, broken: frozenset[str]) -> None:
+        """The function begins, in any state."""
+        entry, device = self.entry, self.fresh_device()
+        self.broken = broken
+        for name in (*BALANCED_BOOLS, *BALANCED_COUNTS, "destroyed"):
+            device[name] = entry.terms[name]
+        self.path.add(*entry.facts())
+        self.replace(device, rely_on=None)
+        state = self.state
+        state.know(z3.Or(device["destroyed"], self.held() == entry.held))
+        for index, table in enumerate(state.tables):
+            state.know(table.counters["handle"] == entry.limits[index])
+        self._satisfiable("entry")
+
+    def callback(self, label: str, event: Any) -> Any:
+        """A callback: anything may be called in it."""
+        self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
+        self.broken = frozenset()
+        self._environment(label)
+        frame = self.state.frame
+        raises = fresh("raises", TRUTH)
+        frame.raised = SymBool(z3.simplify(z3.Or(raises, bool_of(frame.raised))))
+        if type(event) is PortWrite:
+            answer = fresh("answer")
+            self.path.add(z3.Implies(raises, answer == 0))
+            return SymInt(answer)
+        if type(event) is ReadOneMsgFromDevice:
+            nothing = fresh("nothing", TRUTH)
+            self.path.add(z3.Implies(raises, nothing))
+            return None if SymBool(nothing) else SymInt(fresh("message"))
+        return None
+
+    def procedure(self, label: str, call: ProcedureCall) -> None:
+        """A procedure: it does what calls may do, and no more, but for this frame."""
+        broken = PROCEDURES[call.name]
+        if not self.path.replaying():
+            allowed, self.templates = self.templates, [
+                each for each in self.templates if each[0].name not in broken
+            ]
+            self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
+            self.templates = allowed
+        self.broken = frozenset()
+        self._environment(label)
+        frame = self.state.frame
+        for name in ("raised", "progressed", "limited"):
+            setattr(frame, name, SymBool(z3.Or(bool_of(getattr(frame, name)), fresh(name, TRUTH))))
+        moved = fresh("moved")
+        self.path.add(moved >= int_term(frame.moved))
+        frame.moved = SymInt(moved)
+
+    def _environment(self, label: str) -> None:
+        old = Moment.of(self.state)
+        device = self.fresh_device()
+        held = self.held()
+        for name in (*BALANCED_BOOLS, *BALANCED_COUNTS):
+            device[name] = z3.If(device["destroyed"], device[name], old.device[name])
+        for name in ("frames", "interval", "initial_self_tokens"):
+            device[name] = old.device[name]
+        self.replace(device, rely_on=old)
+        self.state.know(z3.Or(device["destroyed"], self.held() == held))
+        self._satisfiable(label)
+
+    def _satisfiable(self, label: str) -> None:
+        if not self.path.replaying() and self.path.check() == z3.unsat:
+            self.judge(self, label, [Claim("the state after the cut is possible", (), z3.BoolVal(val=False))], [])
+            raise PathEnd("vacuous")
+
+    def loop(self, generator: Any, label: str) -> None:
+        """The head of a loop: all is forgotten, and what was proved from here is not proved again."""
+        path, state = self.path, self.state
+        key = (tuple(path.taken), path.era)
+        if key not in self.memory:
+            self.memory[key] = self._judge_head(label)
+        broken, balance = self.memory[key]
+        chain = generators(generator)
+        shaper = Reshaper(state)
+        path.later_facts = []
+        shape: list[Any] = []
+        for each in chain:
+            frame: Any = each.gi_frame
+            shape.append((each.gi_code.co_qualname, frame.f_lasti))
+            for name, value in sorted(frame.f_locals.items()):
+                new, part = shaper.value(value)
+                shape.append((name, part))
+                if new is not value:
+                    write_local(frame, name, new)
+        pushes = [shaper.term(each) for each in state.pushes]
+        state.pushes = [term for term, _ in pushes]
+        lists = len(shaper.left)
+        where = (tuple(shape), tuple(number for _, number in pushes), tuple(sorted(broken)), balance, lists)
+        heads = self.memory.setdefault("heads", {})
+        if where not in heads:
+            heads[where] = key
+            if len(heads) > HEADS_LIMIT:
+                raise UnsupportedError("a loop whose locals never come to an end")
+        elif heads[where] != key:
+            raise PathEnd("proved already")
+        path.forget()
+        path.add(*path.later_facts)
+        self.broken = broken
+        self._reenter(dict(balance), shaper.left)
+        self._satisfiable(label)
+
+    def _judge_head(self, label: str) -> tuple[frozenset[str], tuple[tuple[str, Any], ...]]:
+        """Prove what must hold at a loop head; which invariants of the device do not hold, and what the frame owes."""
+        self.prove(label, (Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
+        broken = set()
+        for invariant, template in self.templates:
+            if invariant.scope == Scope.DEVICE and not self.path.valid(template.of(self.state)):
+                broken.add(invariant.name)
+        return frozenset(broken), tuple(self._balance())
+
+    def _balance(self) -> list[tuple[str, Any]]:
+        """How far the frame is from what it must give back."""
+        now, entry = self.state.device.terms, self.entry.terms
+        gone = now["destroyed"]
+        result: list[tuple[str, Any]] = []
+        for name in BALANCED_BOOLS:
+            same = z3.simplify(now[name] == entry[name])
+            if self.path.valid(z3.simplify(z3.Or(gone, same))):
+                result.append((name, "same"))
+            elif self.path.valid(z3.Or(gone, z3.And(now[name], z3.Not(entry[name])))):
+                result.append((name, "taken"))
+            else:
+                raise UnsupportedError(f"`{name}` is neither what it was nor taken at the head of a loop")
+        for name in BALANCED_COUNTS:
+            result.append((name, self._constant(now[name] - entry[name], gone)))
+        lists = {id(each): each.left for each in self._message_lists()}
+        owed = self.held() - self.entry.held - sum(lists.values(), z3.IntVal(0))
+        result.append(("held", self._constant(owed, gone)))
+        return result
+
+    def _constant(self, term: z3.ArithRef, gone: z3.BoolRef) -> int:
+        """The constant that a term is unless the device is gone."""
+        term = z3.simplify(term)
+        if z3.is_int_value(term):
+            return int(term.as_long())
+        if self.path.check(z3.Not(gone)) != z3.sat:
+            return 0
+        value = int(self.path.solver.model().eval(term, model_completion=True).as_long())
+        if not self.path.valid(z3.Or(gone, term == value)):
+            raise UnsupportedError("a balanced count is not balanced at the head of a loop")
+        return value
+
+    def _message_lists(self) -> list[SymMessages]:
+        return [
+            value
+            for each in generators(self.generator)
+            for value in (each.gi_frame.f_locals if each.gi_frame else {}).values()
+            if isinstance(value, SymMessages)
+        ]
+
+    generator: Any = None
+
+    def _reenter(self, balance: dict[str, Any], left: list[z3.ArithRef]) -> None:
+        """After a loop head: any state, as far from any entry as before."""
+        self.entry = Entry()
+        entry, device = self.entry, self.fresh_device()
+        self.path.add(*entry.facts())
+        gone = device["destroyed"]
+        for name in BALANCED_BOOLS:
+            now = entry.terms[name]
+            if balance[name] == "taken":
+                self.state.know(z3.Or(gone, z3.Not(entry.terms[name])))
+                now = z3.BoolVal(val=True)
+            device[name] = z3.If(gone, device[name], now)
+        for name in BALANCED_COUNTS:
+            device[name] = z3.If(gone, device[name], z3.simplify(entry.terms[name] + balance[name]))
+        self.replace(device, rely_on=None)
+        owed = entry.held + balance["held"] + sum(left, z3.IntVal(0))
+        self.state.know(z3.Or(gone, self.held() == owed))
+
+    def leave(self, label: str, *, public: bool) -> None:
+        """The function returns: invariants, and everything is given back."""
+        state, entry = self.state, self.entry
+        terms = state.device.terms
+        gone = terms["destroyed"]
+        claims = self.rely_claims()
+        claims += [
+            Claim(f"given back: {name}", ("CB-1", "WR-5"), z3.Or(gone, terms[name] == entry.terms[name]))
+            for name in (*BALANCED_BOOLS, *BALANCED_COUNTS)
+        ]
+        claims.append(Claim("given back: references", ("CB-4",), z3.Or(gone, self.held() == entry.held)))
+        claims.append(
+            Claim("given back: pushes", ("RD-7",), z3.Or(gone, z3.BoolVal(val=not state.pushes)))
+        )
+        self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), claims, given=[])
+        if public:
+            terms["frames"] = entry.terms["frames"]
+            self.prove(label, (Scope.OUTSIDE,), [], given=[entry.terms["frames"] == 0])
+
+
+def bool_of(value: Any) -> z3.BoolRef:
+    """The term of a frame's flag."""
+    return value.term if isinstance(value, SymBool) else z3.BoolVal(val=bool(value))
+
+
+def freeze(version: Version) -> None:
+    """Nothing more need be known of the bases under a version."""
+    for name in ("parent", "yes", "no"):
+        below = getattr(version, name, None)
+        if below is not None:
+            freeze(below)
+    if isinstance(version, Base):
+        version.frozen = True
+
+
+__all__ = ["ChooseGoOn", "ChooseOffer", "Claim", "Cuts", "Loop", "MESSAGE", "conjunction", "time"]
