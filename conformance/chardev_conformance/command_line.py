@@ -45,8 +45,8 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(serving="serve" in arguments[:1]).parse_args(arguments)
     try:
         return int(options.run(options))
     except (UsageError, ScenarioError) as error:
@@ -70,8 +70,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="chardev", description="The SPICE character-device API: check an implementation.")
+def _parser(*, serving: bool) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="chardev", description="The SPICE character-device API: check an implementation, or share a serial line."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser(
         "check",
@@ -111,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--language", required=True, choices=LANGUAGES, help="what it is written in")
     new.add_argument("directory", type=Path, metavar="DIR", help="the folder to write it to")
     new.set_defaults(run=_new_adapter)
+    serve = commands.add_parser("serve", help="share one serial line, or virtio port, among several clients")
+    if serving:
+        from chardev.serve import add_arguments  # noqa: PLC0415 - the other commands need no event loop
+
+        add_arguments(serve)
     return parser
 
 

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import GeneratorType
 from typing import Any, Final, Protocol, TypeAlias
 
 from chardev_conformance.forbidden import forbidden
@@ -136,9 +137,15 @@ Seen: TypeAlias = Callback | Ended
 class _Environment:
     """Settles the spec's choices by what the implementation is seen to do next."""
 
-    def __init__(self, moves_per_call: int | None, retry_is_due: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        moves_per_call: int | None,
+        retry_is_due: Callable[[], bool],
+        offered: Callable[[], int | None],
+    ) -> None:
         self.moves_per_call = moves_per_call
         self._retry_is_due = retry_is_due
+        self._buffers_offered = offered
         self.seen: Seen = Ended()
         self.runner: Runner
 
@@ -165,9 +172,15 @@ class _Environment:
         return not any(row.data for row in self.runner.state.buffers.pending_rows())
 
     def _offered(self, event: ChooseOffer) -> int:
-        """How many buffers make up the bytes that the implementation offered."""
+        """How many buffers make up the bytes that the implementation offered.
+
+        The bytes do not tell of empty buffers behind them; the target may.
+        """
         if not isinstance(self.seen, PortWrite):
             return 1
+        known = self._buffers_offered()
+        if known is not None:
+            return min(known, event.available)
         size, count, total = len(self.seen.data), 0, 0
         for row in self.runner.state.buffers.pending_rows():
             total += len(row.data) - row.written
@@ -407,6 +420,7 @@ class Lockstep:
         environment = _Environment(
             self.target.moves_per_call,
             lambda: self.target.timers(name).retry_ms == self.clock_ms,
+            lambda: getattr(self.target, "offered", None),
         )
         runner = Runner(environment, machine=self.machine, invariants=self._invariants)
         environment.runner = runner
@@ -569,8 +583,11 @@ class Lockstep:
         """The implementation broke down: the rules are those of what it was doing."""
         rules = [*error.rules]
         if self.frames:
-            call = self.frames[-1].call
-            rules += self._rules_of(call.innermost() if call else self.frames[-1].step.call)
+            frame = self.frames[-1]
+            for function in _functions(frame.call) if frame.call else [frame.step.call]:
+                rules += self._rules_of(function)
+        else:
+            rules += self._rules_of("marshaller_unref")
         rules = [*dict.fromkeys([*rules, "CB-1"])]
         return self._found(tuple(rules), "to go on", str(error), error.symptom)
 
@@ -636,6 +653,16 @@ def describe(event: Callback) -> str:
     name = EVENT_NAMES[type(event).__name__]
     fields = [value.hex() if isinstance(value, bytes) else str(value) for value in event]
     return f"{name}({', '.join(fields)})"
+
+
+def _functions(call: Call) -> list[str]:
+    """The machine's functions that a call is in, the innermost first, as far as they tell what it is doing."""
+    names = [call.function]
+    generator: Any = call.generator
+    while isinstance(generator, GeneratorType):
+        names.append(generator.gi_code.co_name)
+        generator = generator.gi_yieldfrom
+    return names[:-4:-1]
 
 
 def _due(milliseconds: int | None) -> str:

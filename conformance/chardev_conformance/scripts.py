@@ -4,7 +4,8 @@ from random import Random
 from typing import Final
 
 from chardev_conformance.lockstep import Lockstep, Pair
-from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
+from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step, walk
+from chardev_conformance.situations import SITUATIONS, Cast
 from chardev_spec.events import Callback, PortWrite, ReadOneMsgFromDevice
 from chardev_spec.record import HEADER_SIZE, MESSAGE_SIZE, Record, encode
 from chardev_spec.state import UINT32_MAX, Client, Place
@@ -31,10 +32,15 @@ class Replay:
     def answer(self, lockstep: Lockstep, unused: list[Answer], event: Callback) -> Answer:
         """The recorded answer."""
         name = EVENT_NAMES[type(event).__name__]
-        for i, answer in enumerate(unused):
-            if answer.on == name:
-                return unused.pop(i)
-        return Answer(name)
+        return take(unused, name) or Answer(name)
+
+
+def take(unused: list[Answer], name: str) -> Answer | None:
+    """The first answer with a callback's name, which is then used."""
+    for i, answer in enumerate(unused):
+        if answer.on == name:
+            return unused.pop(i)
+    return None
 
 
 CLIENTS: Final = ("c1", "c2", "c3")
@@ -58,12 +64,12 @@ WEIGHTS: Final = {
     "retry_timer_fired": 4.0,
     "wait_timer_fired": 1.0,
     "advance": 2.0,
-    "reset": 0.7,
+    "reset": 1.0,
     "reset_dev_instance": 1.5,
     "migrate": 1.5,
     "migrate_data_release": 0.5,
     "migrate_data_marshall_empty": 0.1,
-    "destroy": 0.15,
+    "destroy": 0.3,
 }
 """How often each call is made, relative to the others; ``migrate`` is the next step of a migration."""
 
@@ -80,6 +86,16 @@ DISTURBING: Final = {
 
 MIXTURE: Final = (0.1, 0.3, 1.0, 1.0, 3.0)
 """What a scenario makes of each weight: much of some calls, little of others (swarm choice)."""
+
+HOSTILE: Final = {
+    "version": (0, 2, UINT32_MAX),
+    "connected": (0, 2),
+    "client_tokens": (0, 5, UINT32_MAX),
+    "write_size": (1, 4, 8, UINT32_MAX),
+    "write_client_tokens": (4, UINT32_MAX),
+    "write_data_offset": (0, 8, 31, MESSAGE_SIZE - 1, MESSAGE_SIZE + 1, UINT32_MAX),
+}
+"""What a damaged record may say (MIG-5)."""
 
 LACKING: Final = 5.0
 """How much more often a call is made that brings what the device lacks: running, a port, clients, room."""
@@ -109,15 +125,19 @@ class RandomScript:
         self._inside = {
             call: weight * DISTURBING.get(call, 1.0) for call, weight in self._outside.items()
         }
-        for call in DISTURBING.keys() - {"client_add"}:
-            self._outside[call] *= random.random() < 0.5
+        for call in DISTURBING:  # in this order: a set's would be another in each process
+            if call != "client_add":
+                self._outside[call] *= random.random() < 0.5
+        self._migrating = random.random() < 0.3
+        if self._migrating:
+            self._outside["migrate"] *= 8
         self._nesting = random.choice([0.0, 0.2, 0.4, 0.6])
         self._raising = random.choice([0.0, 0.0, 0.03, 0.2])
         self._taking = random.choice([0.1, 0.4, 0.7])
         self._failing = random.choice([0.0, 0.05])
         self._reading = random.choice([0.2, 0.5, 0.8])
         self._interval = random.choice([0, 1, 2, 3])
-        self._flow = random.choice([0.5, 0.9, 1.0])
+        self._flow = random.choice([0.3, 0.7, 1.0])
         self._planned = [self._create("d1", "p1")]
         self._settling: list[Step] | None = None
 
@@ -141,8 +161,11 @@ class RandomScript:
         return self._choose(lockstep)
 
     def answer(self, lockstep: Lockstep, unused: list[Answer], event: Callback) -> Answer:
-        """An answer at random."""
-        random, answer = self.random, Answer(EVENT_NAMES[type(event).__name__])
+        """The answer that the step brings with it, else one at random."""
+        random, name = self.random, EVENT_NAMES[type(event).__name__]
+        if (planned := take(unused, name)) is not None:
+            return planned
+        answer = Answer(name)
         if random.random() < self._raising:
             answer.raises = True
         elif isinstance(event, PortWrite):
@@ -175,13 +198,15 @@ class RandomScript:
         """What was planned, or a call that the contract allows, as far as the state tells, or a mistake."""
         random = self.random
         self._calls_left -= 1
-        if not lockstep.pairs or self._planned and random.random() < 0.8:
+        if not lockstep.pairs or self._planned and random.random() < 0.9:
             return self._planned.pop(0)
         pair = random.choice([*lockstep.pairs.values()])
         if lockstep.frames and random.random() < 0.7:
             pair = lockstep.frames[-1].pair
+        if random.random() < 0.02 and not lockstep.frames:
+            self._planned += self._situation(pair, lockstep)
         if random.random() < self._errors:
-            step = self._mistake(lockstep)
+            step = self._mistake(pair, lockstep)
         elif pair.runner.state.device.destroyed:
             step = self._outlive(pair, lockstep)
         else:
@@ -211,7 +236,9 @@ class RandomScript:
             case "client_exists":
                 return Step(call, {"client": random.choice(CLIENTS)})
             case "client_remove" if clients:
-                return Step(call, {"client": self._client(pair, lockstep)})
+                leaving = [row.peer for row in clients if row.leaving]
+                client = random.choice([*leaving, self._client(pair, lockstep)])
+                return Step(call, {"client": client})
             case "send_to_client_tokens_add" | "send_to_client_tokens_set" if clients:
                 tokens = random.choice([0, 1, 1, 2, 3, UINT32_MAX])
                 return Step(call, {"client": self._client(pair, lockstep), "tokens": tokens})
@@ -233,12 +260,15 @@ class RandomScript:
         """The mixture, with more of what the device lacks, so that calls find something to do."""
         state = pair.runner.state
         weights = dict(self._inside if lockstep.frames else self._outside)
+        if state.device.destroyed:
+            return dict.fromkeys(weights, 1.0)
         lacking = {
             "start": not state.device.running,
             "reset_dev_instance": state.device.port is None,
-            "client_add": state.clients.empty(),
+            "client_add": state.clients.count() < (1 if self._migrating else 2),
             "client_remove": state.clients.exists(lambda row: row.leaving),
             "send_to_client_tokens_add": not state.send_queue.empty(),
+            "migrate": state.device.sealed or state.device.awaiting is not None,
         }
         for call, lacks in lacking.items():
             if lacks:
@@ -254,6 +284,17 @@ class RandomScript:
             if about in names:
                 return str(about)
         return str(self.random.choice(names or CLIENTS))
+
+    def _situation(self, pair: Pair, lockstep: Lockstep) -> list[Step]:
+        """A run of calls that were thought of beforehand."""
+        client = self._client(pair, lockstep)
+        other = self.random.choice([name for name in CLIENTS if name != client])
+        port, other_port, _ = self.random.sample(PORTS, k=3)
+        cast = Cast(client, other, port, other_port, self._new_name, self._data)
+        steps = self.random.choice(SITUATIONS)(cast)
+        for step in walk(steps):
+            step.device = pair.name
+        return steps
 
     def _create(self, device: str, port: str) -> Step:
         arguments = {
@@ -298,9 +339,9 @@ class RandomScript:
             name = self.random.choice([*held])
             return Step("write_buffer_release_without_device", {"buffer": name})
         free = _free_ports(lockstep)
-        if free and len(lockstep.pairs) < MOST_DEVICES and not lockstep.frames:
+        if free and len(lockstep.pairs) < MOST_DEVICES and self.random.random() < 0.8:
             return self._create(f"d{len(lockstep.pairs) + 1}", free[0])
-        return Step("migrate_data_marshall_empty")
+        return self._sensible(pair, lockstep)
 
     def _add_client(self, clients: list[Client]) -> Step:
         random = self.random
@@ -309,14 +350,14 @@ class RandomScript:
         arguments = {
             "client": random.choice([name for name in CLIENTS if name not in attached] or CLIENTS),
             "do_flow_control": random.random() < self._flow,
-            "max_send_queue_size": random.choice([0, 1, 2, 3]),
+            "max_send_queue_size": random.choice([0, 1, 2, 3, 9]),
             "num_client_tokens": random.choice(windows),
-            "num_send_tokens": random.choice([0, 0, 1, 2, 5]),
-            "wait_for_migrate_data": random.random() < (0.05 if clients else 0.3),
+            "num_send_tokens": random.choice([0, 0, 1, 2, UINT32_MAX]),
+            "wait_for_migrate_data": random.random() < (0.6 if self._migrating else 0.05),
         }
         return Step("client_add", arguments)
 
-    def _mistake(self, lockstep: Lockstep) -> Step:
+    def _mistake(self, pair: Pair, lockstep: Lockstep) -> Step:
         """A call that may break the contract."""
         random, client = self.random, self.random.choice(CLIENTS)
         steps = [
@@ -334,10 +375,12 @@ class RandomScript:
         add = self._add_client([])
         add.arguments["max_send_queue_size"] = random.choice([1, -1])
         add.arguments["num_client_tokens"] = random.choice([1, 2, UINT32_MAX + 1])
-        steps.append(add)
-        buffers = [name for name, named in lockstep.named.items() if not named.message]
-        if buffers:
-            name = random.choice(buffers)
+        starving = self._add_client([])
+        starving.arguments["do_flow_control"] = True
+        starving.arguments["num_client_tokens"] = max(self._interval - 1, 0)
+        steps += [add, starving]
+        others = [name for name, named in lockstep.named.items() if not named.message]
+        for name in random.choices([*_held(pair, lockstep), *others], k=2) if others else ():
             steps.append(Step("write_buffer_release", {"buffer": name}))
             steps.append(Step("write_buffer_add", {"buffer": name, "data": self._data(random.choice([1, 20]))}))
             steps.append(Step("write_buffer_release_without_device", {"buffer": name}))
@@ -410,6 +453,9 @@ class RandomScript:
             write_client_tokens=in_data,
             write_data_offset=MESSAGE_SIZE if data else 0,
         )
+        if random.random() < 0.4:
+            field, values = random.choice([*HOSTILE.items()])
+            record = record._replace(**{field: random.choice(values)})
         return bytes(HEADER_SIZE) + encode(record) + data
 
 

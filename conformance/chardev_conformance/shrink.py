@@ -1,6 +1,7 @@
 """Makes a failing scenario small: whatever can be left out while the same finding remains is left out.
 
-Steps go first, in large pieces and then one by one; then nested calls, answers, and the size of numbers and data.
+Steps go first, in large pieces and then one by one; then nested calls, which are left out or moved outside, answers,
+and the size of numbers and data.
 Every candidate is run; what remains is what the last failing run performed, so it replays as it stands.
 """
 
@@ -10,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from chardev_conformance.lockstep import Finding
-from chardev_conformance.scenario import Answer, Scenario, walk
+from chardev_conformance.scenario import Answer, Scenario, Step, walk
 
 RUNS: Final = 3000
 """How many candidates are tried at most: a few seconds' work."""
@@ -23,6 +24,10 @@ Edit = Callable[[], object]
 
 COUNTED_DOWN: Final = 64
 """Numbers up to this one are also tried one smaller; larger ones are only halved."""
+
+
+DEFAULT_VALUES: Final = (None, False, "all")
+"""What is answered when a scenario says nothing."""
 
 
 def shrink(
@@ -62,7 +67,7 @@ class _Shrinking:
         progress = True
         while progress and self._left > 0:
             progress = self._drop_steps()
-            for edits in (_drop_calls, _drop_answers, _simplify):
+            for edits in (_drop_calls, _move_out, _drop_answers, _simplify):
                 progress |= self._edit(edits)
 
     def _drop_steps(self) -> bool:
@@ -111,10 +116,24 @@ def _drop_calls(scenario: Scenario) -> Iterator[Edit]:
             yield partial(calls.pop, j)
 
 
+def _move_out(scenario: Scenario) -> Iterator[Edit]:
+    """Make one nested call after the call that it is in; then either of the two may turn out not to be needed."""
+    for position, outer in enumerate(scenario.steps):
+        for step in walk([outer]):
+            for answer in step.answers:
+                for j in range(len(answer.calls)):
+                    yield partial(_move, answer.calls, j, scenario.steps, position + 1)
+
+
+def _move(calls: list[Step], j: int, steps: list[Step], position: int) -> None:
+    steps.insert(position, calls.pop(j))
+
+
 def _drop_answers(scenario: Scenario) -> Iterator[Edit]:
-    """Leave one answer to its default."""
+    """Leave one answer to its default; what is the default already would only be performed again."""
     for answers, i in _answers(scenario):
-        yield partial(answers.pop, i)
+        if answers[i].raises or answers[i].calls or answers[i].value not in DEFAULT_VALUES:
+            yield partial(answers.pop, i)
 
 
 def _simplify(scenario: Scenario) -> Iterator[Edit]:

@@ -10,10 +10,10 @@ Subclass `DeviceMachine`, set `target`, and give its `TestCase` to a test runner
 
     TestMyDevice = MyDevice.TestCase
 
-One rule, `call`, draws one call of the scenario language; while it is performed, the answers of its callbacks and
-the calls inside them are drawn from the same data, down to `depth`.
-So Hypothesis sees one tree of small choices, whose simplest values are the dull ones: the port takes all, nothing to read,
-no nested call; what is left in a shrunk example is what matters.
+One rule, `call`, draws one call of the scenario language.
+While it is performed, the answers of its callbacks and the calls inside them are drawn from the same data.
+So Hypothesis sees one tree of small choices, whose simplest values are the dull ones: the port takes all, nothing to
+read, no nested call; what is left in a shrunk example is what matters.
 
 Things are drawn by name, from the names that mean something at that moment; data is never drawn, only its length.
 
@@ -30,7 +30,7 @@ What plain rule-based testing leaves open, and what is offered here:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -638,28 +638,16 @@ class DeviceMachine(RuleBasedStateMachine):
 def run(machine: type[DeviceMachine], profile: settings = QUICK) -> Coverage:
     """Run a machine with these settings; what all its runs covered.
 
-    Raises `DifferenceError`, or a group of them: shrunk by Hypothesis, then as scenarios, where a step can be left out
-    without any draw being made otherwise.
+    Ends at the first difference: raises `DifferenceError`.
+    It is shrunk as a scenario, in a second or two: a step can be left out without any draw being made otherwise.
+    A machine's `TestCase` has it shrunk by Hypothesis, which can take minutes, and goes on to find others.
     """
+    phases = [phase for phase in profile.phases if phase is not Phase.shrink]
     try:
-        run_state_machine_as_test(machine, settings=profile)
+        run_state_machine_as_test(machine, settings=settings(profile, phases=phases))
     except DifferenceError as error:
         raise _shrunk(machine, error) from None
-    except BaseExceptionGroup as group:
-        found, others = group.split(DifferenceError)
-        if found is None or others is not None:
-            raise
-        smaller = [_shrunk(machine, error) for error in _leaves(found)]
-        raise ExceptionGroup(f"{len(smaller)} differences", smaller) from None
     return machine.coverage
-
-
-def _leaves(group: BaseExceptionGroup[DifferenceError]) -> Iterator[DifferenceError]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
 
 
 def _shrunk(machine: type[DeviceMachine], error: DifferenceError) -> DifferenceError:

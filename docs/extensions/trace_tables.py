@@ -3,10 +3,12 @@
 What a trace may hold is written down once, in `chardev_conformance.scenario`; the page on traces prints it.
 """
 
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from contract_rules import label
+from contract_rules import linked
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -15,8 +17,9 @@ from sphinx.util.typing import ExtensionMetadata
 
 from chardev_conformance.scenario import EVENT_NAMES, PARAMETERS, RESULTS, Kind, kind
 from chardev_conformance.trace import load, readable
+from chardev_spec import events
 from chardev_spec.contract import Contract
-from chardev_spec.registry import EVENTS, FUNCTIONS
+from chardev_spec.registry import FUNCTIONS
 
 BEYOND_THE_HEADER = {
     "advance": "Moves the clock of all devices; nothing fires by itself.",
@@ -67,10 +70,10 @@ def calls() -> Iterator[str]:
         yield f"``{call}``"
         if call in FUNCTIONS:
             method = getattr(Contract, call)
-            rules = ", ".join(map(rule_link, FUNCTIONS[call].rules))
-            yield f"   :py:meth:`{call} <{method.__module__}.{method.__qualname__}>`; {rules}."
+            yield f"   {summary(method)}"
+            yield f"   In the specification: :py:meth:`~{method.__module__}.{method.__qualname__}`."
         else:
-            yield f"   {BEYOND_THE_HEADER[call]}"
+            yield f"   {linked(BEYOND_THE_HEADER[call])}"
         if call in RESULTS:
             yield f"   ``as`` names {RESULTS[call]}."
         yield ""
@@ -82,16 +85,19 @@ def calls() -> Iterator[str]:
 def callbacks() -> Iterator[str]:
     """One entry a callback: what it is, how it is answered."""
     for event, name in EVENT_NAMES.items():
-        rules = ", ".join(map(rule_link, EVENTS[event].rules))
         yield f"``{name}``"
-        yield f"   :py:class:`{event} <chardev_spec.events.{event}>`{'; ' if rules else ''}{rules}."
-        yield f"   {ANSWERS.get(name, 'No ``value``')}."
+        yield f"   {summary(getattr(events, event))}"
+        yield f"   In the specification: :py:class:`~chardev_spec.events.{event}`."
+        yield ""
+        yield f"   - {ANSWERS.get(name, 'no ``value``')}"
         yield ""
 
 
-def rule_link(rule: str) -> str:
-    """A link to a rule."""
-    return f":ref:`{rule} <{label(rule)}>`"
+def summary(what: object) -> str:
+    """The first sentence of what the specification says of a function or an event, without its name in the header."""
+    sentence = (inspect.getdoc(what) or "").splitlines()[0]
+    text = re.sub(r"^(`\w+`|spice_char_device_\w+[^:]*): ", "", sentence)
+    return linked(f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}")
 
 
 def kind_text(of: Kind) -> str:

@@ -9,6 +9,7 @@ Writing: a port that took less than it was offered is *blocked*.
 Only then is the descriptor watched for writability, and only then does the port owe the device a
 wakeup (WR-4), which the loop pays.
 While blocked, writes answer "not now" without a system call, so a congested device costs little.
+A descriptor that is writable, it says, and then takes nothing, is asked again only after a pause.
 With `cork`, writes are held until the loop's next turn and then go out in gathered batches; the
 device sees only a port that is blocked until then.
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .device import Device
 from .interfaces import PORT_NOT_NOW
 from .ports import PortError
+from .state import RETRY_DELAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +56,9 @@ class AsyncPort:
         self._cork = cork
         self._blocked = False
         self._uncorked = False
+        # The descriptor has just said that it is writable, and has taken nothing since.
+        self._announced = False
+        self._pause: asyncio.TimerHandle | None = None
         self._watching_input = False
         self._was_read = False
         self._hung_up = False
@@ -95,7 +100,11 @@ class AsyncPort:
             self._note_hang_up()
         elif taken < size:
             self._blocked = True
-            self._loop.add_writer(self.descriptor_port.fileno(), self._writable)
+            if taken or not self._announced:
+                self._loop.add_writer(self.descriptor_port.fileno(), self._writable)
+            else:
+                self._pause = self._loop.call_later(RETRY_DELAY_MS / 1000, self._writable)
+        self._announced = False
         return taken
 
     def read(self, limit: int = 65536, /) -> bytes:
@@ -152,15 +161,16 @@ class AsyncPort:
 
     def _writable(self) -> None:
         self._loop.remove_writer(self.descriptor_port.fileno())
+        self._pause = None
         self._blocked = False
         if self.descriptor_port.check_hang_up():
             self._note_hang_up()
             return
-        self._uncorked = True
+        self._uncorked = self._announced = True
         try:
             self._wake_device()
         finally:
-            self._uncorked = False
+            self._uncorked = self._announced = False
 
     def _readable(self) -> None:
         self._was_read = False
@@ -187,6 +197,8 @@ class AsyncPort:
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
             self._watching_input = False
+            if self._pause is not None:
+                self._pause.cancel()
 
 
 class AsyncRunner(Generic[MessageT, ClientT]):

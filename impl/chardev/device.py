@@ -191,7 +191,7 @@ class Device(Migrating[MessageT, ClientT]):
         while True:
             frame.progress = False
             write_limited = self._write_pass(frame)
-            if not self._running:
+            if self._destroyed:
                 break
             read_limited = self._read_pass(frame)
             if (
@@ -280,9 +280,9 @@ class Device(Migrating[MessageT, ClientT]):
         self._check_alive("client_add")
         check_count("client_add", "max_send_queue_size", max_send_queue_size)
         check_count("client_add", "num_client_tokens", num_client_tokens)
+        check_count("client_add", "num_send_tokens", num_send_tokens)
         if wait_for_migrate_data:
             num_send_tokens = 0
-        check_count("client_add", "num_send_tokens", num_send_tokens)
         if client is None:
             raise TypeError("client_add: None stands for the server; give the client another name")
         if client in self._clients:

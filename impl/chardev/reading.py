@@ -33,7 +33,7 @@ class Reading(Buffering[MessageT, ClientT]):
     def _write_and_read(self, frame: Frame) -> None:
         if self._running:
             self._write_pass(frame)
-            if self._running:
+            if not self._destroyed:
                 self._read_pass(frame)
 
     def _read_pass(self, frame: Frame) -> bool:

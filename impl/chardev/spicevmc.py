@@ -20,18 +20,14 @@ A callback about a client that is gone does nothing: any call may have come betw
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from .device import Device
 from .errors import BadMigrationData
+from .interfaces import Bytes, Callbacks, Port
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
-    from .device import Device
-    from .interfaces import Bytes, Callbacks, Port
-
-    CreateDevice: TypeAlias = "Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]"
+CreateDevice: TypeAlias = Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]
 
 __all__ = [
     "PORT_EVENT_BREAK",

@@ -22,7 +22,6 @@ relies on, because everybody else's segments keep it.
 
 import ctypes
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import GeneratorType
@@ -30,7 +29,7 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.explore import Path, PathEnd, conjunction
+from chardev_proofs.explore import Path, PathEnd, other_names, restart_names
 from chardev_proofs.machine import PROCEDURES, ProcedureCall
 from chardev_proofs.rely import BALANCED_BOOLS, BALANCED_COUNTS, device_rely, row_rely
 from chardev_proofs.state import (
@@ -43,20 +42,30 @@ from chardev_proofs.state import (
     pending,
     sort_of,
 )
-from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, NUMBER, TRUTH, Base, Version, View, fresh
+from chardev_proofs.tables import (
+    BUFFER,
+    CLIENT,
+    NUMBER,
+    TRUTH,
+    Base,
+    Version,
+    View,
+    fresh,
+)
 from chardev_proofs.templates import Template
 from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term
 from chardev_spec.conditions import Frame
-from chardev_spec.events import (
-    ChooseGoOn,
-    ChooseOffer,
-    Loop,
-    PortWrite,
-    ReadOneMsgFromDevice,
-)
+from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
 from chardev_spec.invariants import Invariant, Scope
 
+EVERYWHERE: Final = (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER)
 ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
+KEPT: Final[dict[str, Callable[[dict[str, Any]], z3.BoolRef]]] = {
+    "destroyed": lambda device: device["destroyed"],
+    "not sealed": lambda device: z3.Not(device["sealed"]),
+}
+"""Facts about the device that a loop head does not forget, if they hold there."""
+
 HEADS_LIMIT: Final = 400
 """Shapes of locals at the loop heads of one function: beyond it, a concrete counter is being counted up."""
 
@@ -130,11 +139,15 @@ class Entry:
         ]
 
     def push_facts(self, client: z3.ArithRef) -> z3.BoolRef:
-        """Whom the frames below push was attached; outside, nobody is pushed."""
+        """Whom the frames below push was attached, and they owe a read; outside, nobody is pushed."""
         return z3.Implies(
             self.pushing(client),
             z3.And(
-                client < self.limits[0], z3.Or(self.terms["destroyed"], self.terms["frames"] > 0)
+                client < self.limits[0],
+                z3.Or(
+                    self.terms["destroyed"],
+                    z3.And(self.terms["frames"] > 0, self.terms["read_due"] > 0),
+                ),
             ),
         )
 
@@ -223,7 +236,7 @@ class Reshaper:
         raise UnsupportedError(f"a local {type(value).__name__} at the head of a loop")
 
 
-def generators(outer: Any) -> list[GeneratorType[Any, Any, Any]]:
+def generators(outer: Any) -> "list[GeneratorType[Any, Any, Any]]":
     """The generators that are suspended, outermost first."""
     chain = []
     while isinstance(outer, GeneratorType):
@@ -243,7 +256,7 @@ class Cuts:
         path: Path,
         state: SymState,
         templates: list[tuple[Invariant, Template]],
-        judge: Callable[["Cuts", str, list[Claim], list[z3.BoolRef]], None],
+        judge: Callable[["Cuts", str, list[Claim]], None],
         memory: dict[Any, Any],
     ) -> None:
         self.path, self.state, self.templates, self.judge = path, state, templates, judge
@@ -252,11 +265,11 @@ class Cuts:
         self.entry = Entry()
         self.moment = Moment.of(state)
         self.base: BaseState | None = None
+        self.base_pushes: list[z3.ArithRef] = []
         self.previous: tuple[Moment, dict[str, Any]] | None = None
         self.ordered = fresh("ordered", TRUTH)
         self.pairs: set[tuple[int, int]] = set()
         self.outside: z3.BoolRef | None = None
-        self.assumed: dict[str, z3.BoolRef] = {}
         path.before_check = self.flush
         state.row_facts = self.row_facts  # type: ignore[attr-defined]
         state.in_order = self.in_order  # type: ignore[attr-defined]
@@ -271,6 +284,7 @@ class Cuts:
             freeze(version)
         state.era += 1
         state.universal.clear()
+        state.needs_order = False
         state.device.terms.clear()
         state.device.terms.update(device)
         for table, limits in zip(state.tables, before_it.counters, strict=True):
@@ -279,10 +293,13 @@ class Cuts:
             for name, limit in table.counters.items():
                 state.know(limit >= limits[name] if rely_on else limit >= 1)
         self.moment = Moment.of(state)
+        self.base_pushes = list(state.pushes)
         self.ordered = fresh("ordered", TRUTH)
         self.pairs = set()
         self.base = BaseState(self.moment, self.ordered)
         self.previous = None
+        if self.path.dry():
+            return
         if rely_on is not None:
             self.previous = (rely_on, rely_on.device)
             for _, fact in device_rely(rely_on.device, rely_on.device, device):
@@ -291,11 +308,9 @@ class Cuts:
             state.know(limit >= first)
         state.know(device["frames"] == self.entry.terms["frames"] + 1)
         state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
-        self.assumed = {}
         for invariant, template in self.templates:
             if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
                 term = template.of(self.base)  # type: ignore[arg-type]
-                self.assumed[invariant.name] = term
                 state.know(term)
 
     def fresh_device(self) -> dict[str, Any]:
@@ -324,15 +339,15 @@ class Cuts:
                 )
             ]  # fmt: skip
         if table == CLIENT.name:
-            facts.append(self.push_fact(view))
+            facts.append(self.push_fact(view, self.base_pushes, self.moment.device["destroyed"]))
         return facts
 
-    def push_fact(self, view: View) -> z3.BoolRef:
+    def push_fact(self, view: View, pushes: list[z3.ArithRef], gone: z3.BoolRef) -> z3.BoolRef:
         """Who is pushed: by the frames below, or by this one."""
         handle = view["handle"]
-        mine = z3.Or(*[handle == each for each in self.state.pushes])
+        mine = z3.Or(*[handle == each for each in pushes])
         return z3.Or(
-            self.state.device.terms["destroyed"],
+            gone,
             z3.And(
                 view["pushing"] == z3.Or(self.entry.pushing(handle), mine),
                 z3.Not(z3.And(self.entry.pushing(handle), mine)),
@@ -342,6 +357,9 @@ class Cuts:
 
     def in_order(self, version: Version) -> z3.BoolRef:
         """Whether the write queue is in order, to be proved: of two arbitrary buffers."""
+        if self.base is not None and version is self.moment.versions[1]:
+            return self.ordered
+        self.state.needs_order = True
         one, two = version.view(fresh("one")), version.view(fresh("two"))
         return z3.Implies(
             z3.And(
@@ -365,7 +383,8 @@ class Cuts:
                             if key not in done:
                                 done.add(key)
                                 state.know(fact(handle))
-            self._pair_up()
+            if state.needs_order:
+                self._pair_up()
             if size == sum([len(base.touched) + len(base.folds) for base in self._bases()]):
                 return
 
@@ -421,8 +440,11 @@ class Cuts:
                 table.schema.name, entry, version.view(handle), there,
                 old.counters[index]["handle"], view,
             )  # fmt: skip
+            facts.append(("handles are given once", handle < table.counters["handle"]))
             if table.schema is CLIENT:
-                facts.append(("pushes are this frame's", self.push_fact(view)))
+                self.state.know(self.entry.push_facts(handle))
+                pushed = self.push_fact(view, self.state.pushes, new.device["destroyed"])
+                facts.append(("pushes are this frame's", pushed))
             if table.schema is BUFFER:
                 limits = table.counters
                 facts.append(("order numbers are given once", z3.And(
@@ -434,40 +456,52 @@ class Cuts:
             ]
         return claims
 
-    def invariant_claims(self, scopes: tuple[Scope, ...]) -> list[tuple[Scope, list[Claim], list[Any]]]:
-        """The invariants, those about rows for an arbitrary row."""
-        groups = []
-        for scope in scopes:
-            subject, given = None, []
-            if scope in ROW_TABLE:
-                table = next(
-                    each for each in self.state.tables if each.schema.name == ROW_TABLE[scope]
-                )
-                handle = fresh(f"some.{table.schema.name}")
-                subject = table.version.view(handle)
-                given = [table.version.alive(handle)]
-            groups.append((scope, subject, given))
-        return [
-            (scope, [], [subject, given]) for scope, subject, given in groups
-        ]
-
-    def prove(self, label: str, scopes: tuple[Scope, ...], extra: list[Claim], *, given: list[z3.BoolRef]) -> None:
-        """Prove invariants and more claims at a cut."""
+    def prove(self, label: str, scopes: tuple[Scope, ...], given: list[z3.BoolRef], *, leave_out: frozenset[str] = frozenset(), returning: bool = False) -> None:
+        """Prove invariants, those about rows for an arbitrary row, and the rely."""
         if self.path.replaying():
             return
-        self.judge(self, label, extra, given)
-        for scope, _, (subject, there) in self.invariant_claims(scopes):
-            with self.path.supposing(*there, *given):
-                claims = []
-                for invariant, template in self.templates:
-                    if invariant.scope == scope:
-                        term = template.of(self.state, subject)
-                        claims.append(Claim(invariant.name, invariant.rules, term))
-                self.judge(self, label, claims, [])
+        with other_names():
+            if scopes != (Scope.OUTSIDE,):
+                claims = self.rely_claims() + (self.balance_claims() if returning else [])
+                self.judge(self, label, claims)
+            for scope in scopes:
+                self._prove_scope(label, scope, given, leave_out)
+
+    def _prove_scope(self, label: str, scope: Scope, given: list[z3.BoolRef], leave_out: frozenset[str]) -> None:
+        wanted = [
+            (invariant, template)
+            for invariant, template in self.templates
+            if invariant.scope == scope and invariant.name not in leave_out
+        ]
+        same = [each for each, template in wanted if self._unchanged(each, template)]
+        self.judge(self, label, [Claim(each.name, each.rules, z3.BoolVal(val=True)) for each in same])
+        wanted = [(each, template) for each, template in wanted if each not in same]
+        if not wanted:
+            return
+        subject, there = None, []
+        if scope in ROW_TABLE:
+            table = next(each for each in self.state.tables if each.schema.name == ROW_TABLE[scope])
+            handle = fresh(f"some.{table.schema.name}")
+            subject, there = table.version.view(handle), [table.version.alive(handle)]
+        with self.path.supposing(*there, *given):
+            claims = [
+                Claim(invariant.name, invariant.rules, template.of(self.state, subject))
+                for invariant, template in wanted
+            ]
+            self.judge(self, label, claims)
+
+    def _unchanged(self, invariant: Invariant, template: Template) -> bool:
+        """Whether nothing that the invariant speaks of was changed since the cut at which it was assumed."""
+        if self.base is None or invariant.name in self.broken or invariant.scope == Scope.OUTSIDE:
+            return False
+        state, moment = self.state, self.moment
+        return all(
+            [state.device.terms[name].eq(moment.device[name]) for name in template.scalars]
+        ) and all([state.tables[index].version is moment.versions[index] for index in template.tables])
 
     # Cuts
 
-    def enter(self, *, broken: frozenset[str]) -> None:
+    def enter(self, *, broken: frozenset[str], public: bool) -> None:
         """The function begins, in any state."""
         entry, device = self.entry, self.fresh_device()
         self.broken = broken
@@ -479,11 +513,16 @@ class Cuts:
         state.know(z3.Or(device["destroyed"], self.held() == entry.held))
         for index, table in enumerate(state.tables):
             state.know(table.counters["handle"] == entry.limits[index])
+        if public:
+            for invariant, template in self.templates:
+                if invariant.scope == Scope.OUTSIDE:
+                    term = template.of(self.base)  # type: ignore[arg-type]
+                    state.know(z3.Implies(entry.terms["frames"] == 0, term))
         self._satisfiable("entry")
 
     def callback(self, label: str, event: Any) -> Any:
         """A callback: anything may be called in it."""
-        self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
+        self.prove(label, EVERYWHERE, [])
         self.broken = frozenset()
         self._environment(label)
         frame = self.state.frame
@@ -502,12 +541,7 @@ class Cuts:
     def procedure(self, label: str, call: ProcedureCall) -> None:
         """A procedure: it does what calls may do, and no more, but for this frame."""
         broken = PROCEDURES[call.name]
-        if not self.path.replaying():
-            allowed, self.templates = self.templates, [
-                each for each in self.templates if each[0].name not in broken
-            ]
-            self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
-            self.templates = allowed
+        self.prove(label, EVERYWHERE, [], leave_out=broken)
         self.broken = frozenset()
         self._environment(label)
         frame = self.state.frame
@@ -531,7 +565,7 @@ class Cuts:
 
     def _satisfiable(self, label: str) -> None:
         if not self.path.replaying() and self.path.check() == z3.unsat:
-            self.judge(self, label, [Claim("the state after the cut is possible", (), z3.BoolVal(val=False))], [])
+            self.judge(self, label, [Claim("the state after the cut is possible", (), z3.BoolVal(val=False))])
             raise PathEnd("vacuous")
 
     def loop(self, generator: Any, label: str) -> None:
@@ -540,7 +574,8 @@ class Cuts:
         key = (tuple(path.taken), path.era)
         if key not in self.memory:
             self.memory[key] = self._judge_head(label)
-        broken, balance = self.memory[key]
+        broken, balance, kept = self.memory[key]
+        restart_names(path.era + 1)
         chain = generators(generator)
         shaper = Reshaper(state)
         path.later_facts = []
@@ -556,28 +591,37 @@ class Cuts:
         pushes = [shaper.term(each) for each in state.pushes]
         state.pushes = [term for term, _ in pushes]
         lists = len(shaper.left)
-        where = (tuple(shape), tuple(number for _, number in pushes), tuple(sorted(broken)), balance, lists)
+        where = (tuple(shape), tuple(number for _, number in pushes), tuple(sorted(broken)), balance, kept, lists)
         heads = self.memory.setdefault("heads", {})
         if where not in heads:
             heads[where] = key
             if len(heads) > HEADS_LIMIT:
-                raise UnsupportedError("a loop whose locals never come to an end")
+                raise UnsupportedError(f"a loop whose locals never come to an end: {where}")
         elif heads[where] != key:
             raise PathEnd("proved already")
         path.forget()
         path.add(*path.later_facts)
         self.broken = broken
         self._reenter(dict(balance), shaper.left)
+        for name in kept:
+            state.know(KEPT[name](state.device.terms))
         self._satisfiable(label)
 
-    def _judge_head(self, label: str) -> tuple[frozenset[str], tuple[tuple[str, Any], ...]]:
+    def _judge_head(self, label: str) -> tuple[frozenset[str], tuple[tuple[str, Any], ...], tuple[str, ...]]:
         """Prove what must hold at a loop head; which invariants of the device do not hold, and what the frame owes."""
-        self.prove(label, (Scope.CLIENT, Scope.BUFFER), self.rely_claims(), given=[])
-        broken = set()
-        for invariant, template in self.templates:
-            if invariant.scope == Scope.DEVICE and not self.path.valid(template.of(self.state)):
-                broken.add(invariant.name)
-        return frozenset(broken), tuple(self._balance())
+        self.prove(label, (Scope.CLIENT, Scope.BUFFER), [])
+        with other_names():
+            claims = [
+                (invariant.name, template.of(self.state))
+                for invariant, template in self.templates
+                if invariant.scope == Scope.DEVICE and not self._unchanged(invariant, template)
+            ]
+            holds = self.path.survivors(z3.BoolVal(val=True), [term for _, term in claims])
+            broken = [name for (name, _), survives in zip(claims, holds, strict=True) if not survives]
+            terms = self.state.device.terms
+            kept = [name for name, fact in KEPT.items() if self.path.valid(fact(terms))]
+            balance = [] if "destroyed" in kept else self._balance()
+            return frozenset(broken), tuple(balance), tuple(kept)
 
     def _balance(self) -> list[tuple[str, Any]]:
         """How far the frame is from what it must give back."""
@@ -591,6 +635,7 @@ class Cuts:
             elif self.path.valid(z3.Or(gone, z3.And(now[name], z3.Not(entry[name])))):
                 result.append((name, "taken"))
             else:
+                P=self.path; print(P.era,P.last_era,P.trace,P.taken,len(P.solver.assertions()), P.steps, P.solver.num_scopes()); print([a for a in P.solver.assertions()][:60])
                 raise UnsupportedError(f"`{name}` is neither what it was nor taken at the head of a loop")
         for name in BALANCED_COUNTS:
             result.append((name, self._constant(now[name] - entry[name], gone)))
@@ -604,8 +649,7 @@ class Cuts:
         term = z3.simplify(term)
         if z3.is_int_value(term):
             return int(term.as_long())
-        if self.path.check(z3.Not(gone)) != z3.sat:
-            return 0
+        self.path.check(z3.Not(gone))
         value = int(self.path.solver.model().eval(term, model_completion=True).as_long())
         if not self.path.valid(z3.Or(gone, term == value)):
             raise UnsupportedError("a balanced count is not balanced at the head of a loop")
@@ -629,34 +673,45 @@ class Cuts:
         gone = device["destroyed"]
         for name in BALANCED_BOOLS:
             now = entry.terms[name]
-            if balance[name] == "taken":
+            if balance.get(name) == "taken":
                 self.state.know(z3.Or(gone, z3.Not(entry.terms[name])))
                 now = z3.BoolVal(val=True)
             device[name] = z3.If(gone, device[name], now)
         for name in BALANCED_COUNTS:
-            device[name] = z3.If(gone, device[name], z3.simplify(entry.terms[name] + balance[name]))
+            device[name] = z3.If(gone, device[name], z3.simplify(entry.terms[name] + balance.get(name, 0)))
         self.replace(device, rely_on=None)
-        owed = entry.held + balance["held"] + sum(left, z3.IntVal(0))
+        owed = entry.held + balance.get("held", 0) + sum(left, z3.IntVal(0))
         self.state.know(z3.Or(gone, self.held() == owed))
 
-    def leave(self, label: str, *, public: bool) -> None:
-        """The function returns: invariants, and everything is given back."""
+    def balance_claims(self) -> list[Claim]:
+        """That everything is given back."""
         state, entry = self.state, self.entry
         terms = state.device.terms
         gone = terms["destroyed"]
-        claims = self.rely_claims()
-        claims += [
+        claims = [
             Claim(f"given back: {name}", ("CB-1", "WR-5"), z3.Or(gone, terms[name] == entry.terms[name]))
             for name in (*BALANCED_BOOLS, *BALANCED_COUNTS)
         ]
-        claims.append(Claim("given back: references", ("CB-4",), z3.Or(gone, self.held() == entry.held)))
-        claims.append(
-            Claim("given back: pushes", ("RD-7",), z3.Or(gone, z3.BoolVal(val=not state.pushes)))
-        )
-        self.prove(label, (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER), claims, given=[])
+        held = z3.Or(gone, self.held() == entry.held)
+        claims.append(Claim("given back: references", ("CB-4",), held))
+        pushes = z3.Or(gone, z3.BoolVal(val=not state.pushes))
+        claims.append(Claim("given back: pushes", ("RD-7",), pushes))
+        return claims
+
+    def prove_initial(self, label: str) -> None:
+        """The device was created: invariants, those of outside too."""
+        if not self.path.replaying():
+            with other_names():
+                for scope in (*EVERYWHERE, Scope.OUTSIDE):
+                    self._prove_scope(label, scope, [], frozenset())
+
+    def leave(self, label: str, *, public: bool) -> None:
+        """The function returns: invariants, and everything is given back."""
+        self.prove(label, EVERYWHERE, [], returning=True)
         if public:
-            terms["frames"] = entry.terms["frames"]
-            self.prove(label, (Scope.OUTSIDE,), [], given=[entry.terms["frames"] == 0])
+            outside = self.entry.terms["frames"]
+            self.state.device.terms["frames"] = outside
+            self.prove(label, (Scope.OUTSIDE,), [outside == 0])
 
 
 def bool_of(value: Any) -> z3.BoolRef:
@@ -672,6 +727,3 @@ def freeze(version: Version) -> None:
             freeze(below)
     if isinstance(version, Base):
         version.frozen = True
-
-
-__all__ = ["ChooseGoOn", "ChooseOffer", "Claim", "Cuts", "Loop", "MESSAGE", "conjunction", "time"]

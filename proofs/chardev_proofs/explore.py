@@ -18,11 +18,12 @@ For a decision that counts as "possible", for an obligation as "not proved": bot
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final
 
 import z3
 
-from chardev_proofs.values import EngineSignal, UnsupportedError, deciders, spec_lines
+from chardev_proofs.values import EngineSignal, UnsupportedError, deciders, spec_line
 
 SOLVER_TIMEOUT_MS: Final = 20_000
 """For one question; hundreds of times what the slowest one takes."""
@@ -39,8 +40,38 @@ class ViolationFound(EngineSignal):  # noqa: N818 - likewise
     """The path does what no path may do, and cannot go on."""
 
 
+class ReplayError(EngineSignal):
+    """A path that replays a trace came elsewhere than the first time: the engine is wrong."""
+
+
 class MergeRefused(EngineSignal):  # noqa: N818 - likewise
     """A helper's branches cannot be joined; it is run again on one path at a time."""
+
+
+_names = count(1)
+_names_of_proofs = count(10**12)
+
+
+def restart_names(era: int) -> None:
+    """Begin again with the names of constants: a path that replays a trace meets the same ones."""
+    global _names  # noqa: PLW0603 - the one counter of a process
+    _names = count(era * 10**8 + 1)
+
+
+@contextmanager
+def other_names() -> Iterator[None]:
+    """Name constants apart: what a path does when it proves, it does not do when it replays."""
+    global _names  # noqa: PLW0603 - the one counter of a process
+    saved, _names = _names, _names_of_proofs
+    try:
+        yield
+    finally:
+        _names = saved
+
+
+def new_number() -> int:
+    """A number for a name that was not used before on this path."""
+    return next(_names)
 
 
 class Path:
@@ -50,12 +81,14 @@ class Path:
     `before_check` is called before the solver is asked: whoever has facts to add, adds them then.
     """
 
-    def __init__(self, trace: list[bool], explorer: "Explorer") -> None:
+    def __init__(self, trace: list[bool], explorer: "Explorer", last_era: int = 0) -> None:
         self.trace = trace
+        self.last_era = last_era
         self.taken: list[bool] = []
         self.explorer = explorer
         self.steps: list[str] = []
         self.era = 0
+        self.later_facts: list[z3.BoolRef] = []
         self.before_check: Callable[[], None] = lambda: None
         self.solver = z3.Solver()
         self.solver.set("timeout", SOLVER_TIMEOUT_MS)
@@ -64,9 +97,14 @@ class Path:
         """Whether this part of the path was gone before."""
         return len(self.taken) < len(self.trace)
 
+    def dry(self) -> bool:
+        """Whether everything will be forgotten before the trace ends: then nothing need be known."""
+        return self.era < self.last_era
+
     def add(self, *facts: z3.BoolRef) -> None:
         """Assume these facts."""
-        self.solver.add(*facts)
+        if not self.dry():
+            self.solver.add(*facts)
 
     def check(self, *assumptions: z3.BoolRef) -> z3.CheckSatResult:
         """Ask the solver."""
@@ -141,20 +179,23 @@ class Path:
     def decide(self, term: z3.BoolRef) -> bool:
         """Go one way, and leave the other one to another path."""
         position = len(self.taken)
+        line = spec_line()
         if position < len(self.trace):
             answer = self.trace[position]
+            if self.explorer.places.get((tuple(self.taken), line)) != self.era:
+                print("MIS", self.taken, line, self.era, self.last_era, self.trace, [k for k in self.explorer.places if k[0]==tuple(self.taken)], str(term)[:500])
+                raise ReplayError(f"{line}: a path is not replayed as it was gone")
         else:
+            self.explorer.places[tuple(self.taken), line] = self.era
             yes = self.check(term) != z3.unsat
             no = not yes or self.check(z3.Not(term)) != z3.unsat
             if not yes and self.check() == z3.unsat:
                 raise PathEnd("impossible")
             if yes and no:
-                self.explorer.later([*self.taken, False])
+                self.explorer.later([*self.taken, False], self.era)
             answer = yes
         self.taken.append(answer)
-        lines = spec_lines()
-        if lines:
-            self.steps.append(f"{lines[0]}: {'yes' if answer else 'no'}")
+        self.steps.append(f"{line}: {'yes' if answer else 'no'}")
         self.add(term if answer else z3.Not(term))
         return answer
 
@@ -163,20 +204,22 @@ class Explorer:
     """All paths of one function, deepest first."""
 
     def __init__(self) -> None:
-        self.waiting: list[list[bool]] = [[]]
+        self.waiting: list[tuple[list[bool], int]] = [([], 0)]
         self.paths = 0
+        self.places: dict[tuple[tuple[bool, ...], str], int] = {}
         self.checks = 0
         self.answers: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self.solver_seconds = 0.0
 
-    def later(self, trace: list[bool]) -> None:
-        """Note a path that is still to be run."""
-        self.waiting.append(trace)
+    def later(self, trace: list[bool], era: int) -> None:
+        """Note a path that is still to be run; it parts from this one in this era."""
+        self.waiting.append((trace, era))
 
     def run(self, follow: Callable[[Path], None]) -> None:
         """Run every path."""
         while self.waiting:
-            path = Path(self.waiting.pop(), self)
+            trace, era = self.waiting.pop()
+            path = Path(trace, self, era)
             deciders.append(path)
             self.paths += 1
             try:

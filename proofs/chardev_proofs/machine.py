@@ -26,8 +26,8 @@ from chardev_spec.record import MESSAGE_SIZE, VERSION, Record
 from chardev_spec.state import UINT32_MAX
 
 PROCEDURES: Final[dict[str, frozenset[str]]] = {
-    "write_pass": frozenset({"no_data_is_stuck", "no_read_is_lost"}),
-    "read_pass": frozenset({"no_data_is_stuck", "no_read_is_lost"}),
+    "write_pass": frozenset({"no_data_is_stuck", "no_read_is_lost", "retry_timer_is_settled"}),
+    "read_pass": frozenset({"no_data_is_stuck", "no_read_is_lost", "retry_timer_is_settled"}),
 }
 """Inner actions that are proved by themselves; for each, the invariants that need not hold where it is called."""
 

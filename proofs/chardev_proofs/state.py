@@ -37,6 +37,7 @@ from chardev_proofs.tables import (
     Base,
     Bulk,
     Empty,
+    Fold,
     Merge,
     Point,
     Schema,
@@ -261,6 +262,8 @@ class SymTable:
                 raise UnsupportedError("a buffer is inserted with an order number")
             terms["position"] = self.counters["position"]
             self.counters = self.counters | {"position": self.counters["position"] + 1}
+        # Every row that is there has a lower handle than the next one.
+        self.state.know(z3.Not(self.version.alive(handle)))
         self.write(handle, terms, TRUE)
 
     def delete(self, handle: Any) -> None:
@@ -408,22 +411,19 @@ class SymSendQueue(SymTable):
     def drain_all(self, clients: SymHandles) -> SymMessages:
         """Contract: the entries of these clients are gone; as many messages.
 
-        Only for all clients: how many that are is the sum of their queues.
+        Only for all clients.
         """
         there = self.state.clients.version
         if not clients.exact or clients.last is not None or clients.version is not there:
             raise UnsupportedError("queues of other clients than all are drained")
-        old = self.version
-        left = there.fold(
-            lambda client: old.fold(
-                lambda view: choose(view["client"] == client["handle"], ONE, NONE)
-            )
-        )
+        everything = self.version.fold(lambda _: ONE)
         self.version = Bulk(
-            old, lambda view: there.alive(view["client"]), lambda _: {}, lambda _: z3.BoolVal(val=False)
+            self.version,
+            lambda view: there.alive(view["client"]),
+            lambda _: {},
+            lambda _: z3.BoolVal(val=False),
         )
-        everything = old.fold(lambda _: ONE)
-        self.state.assume(self.version.fold(lambda _: ONE) == everything - left)
+        left = everything - self.version.fold(lambda _: ONE)
         return SymMessages(self.state, left)
 
 
@@ -508,6 +508,7 @@ class SymBuffers(SymTable):
     def _prefix(self, limit: z3.ArithRef, more: z3.BoolRef) -> Callable[[View], z3.BoolRef]:
         """The pending buffers before one of them; all when there is no `more`."""
         version = self.version
+        self.state.needs_order = True
         self.state.assume(
             z3.Implies(more, z3.And(version.alive(limit), pending(version.view(limit))))
         )
@@ -723,8 +724,8 @@ class SymState:
         self.frame: Any = None
         self.pushes: list[z3.ArithRef] = []
         self.universal: list[tuple[str, Callable[[z3.ArithRef], z3.BoolRef], set[int]]] = []
-        self.ordered: dict[int, z3.BoolRef] = {}
-        self.proving = False
+        self.needs_order = False
+        self.universe: Any = None
 
     @property
     def tables(self) -> list[SymTable]:
@@ -764,10 +765,19 @@ class SymState:
         """See `tables.World`."""
         return self.path.survivors(conjunction([*conditions(), condition]), claims)
 
+    def dry(self) -> bool:
+        """See `tables.World`."""
+        return self.path.dry()
+
+    def always(self, table: str, claims: list[tuple[str, tuple[Fold, ...]]]) -> list[bool]:
+        """See `tables.World`."""
+        return list(self.universe.always(table, claims))
+
     def surely(self, fact: z3.BoolRef) -> bool:
         """Whether the fact follows on this branch."""
         fact = z3.simplify(fact)
-        if z3.is_true(fact):
+        if z3.is_true(fact) or self.path.dry():
+            # A path that was gone before has passed here.
             return True
         return not self.path.ask(*conditions(), z3.Not(fact))
 

@@ -30,11 +30,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
 
 import z3
 
+from chardev_proofs.explore import new_number
 from chardev_spec.state import Buffer, Client, QueuedMessage
 
 NUMBER: Final = z3.IntSort()
@@ -46,18 +46,9 @@ Weight: TypeAlias = Callable[[View], z3.ArithRef]
 Condition: TypeAlias = Callable[[View], z3.BoolRef]
 Update: TypeAlias = Callable[[View], dict[str, z3.ExprRef]]
 
-_numbers = count(1)
-
-
-def restart_names() -> None:
-    """Begin again with the names of constants: a path that replays a trace meets the same ones."""
-    global _numbers  # noqa: PLW0603 - the one counter of a process
-    _numbers = count(1)
-
-
 def fresh(name: str, sort: z3.SortRef = NUMBER) -> Any:
     """A constant that was never used before."""
-    return z3.Const(f"{name}!{next(_numbers)}", sort)
+    return z3.Const(f"{name}!{new_number()}", sort)
 
 
 @dataclass(frozen=True)
@@ -122,6 +113,12 @@ class World(Protocol):
     def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
         """Which of the claims follow from the condition on this path."""
 
+    def dry(self) -> bool:
+        """Whether nothing need be known, because it will be forgotten before anything is asked."""
+
+    def always(self, table: str, claims: "list[tuple[str, tuple[Fold, ...]]]") -> list[bool]:
+        """Which of these relations hold of every row that satisfies the invariants, whatever the path."""
+
     def row_facts(self, table: str, view: View, base: "Base") -> list[z3.BoolRef]:
         """What is known of a row of a base that is there."""
 
@@ -161,8 +158,8 @@ class Version(ABC):
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef: ...
 
     @abstractmethod
-    def fold(self, weight: Weight) -> z3.ArithRef:
-        """The sum of the weights of all rows."""
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """The sum of the weights of all rows; `composed` when an update has changed the weight."""
 
     @abstractmethod
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
@@ -186,6 +183,37 @@ class RowView(Mapping[str, z3.ExprRef]):
         return len(self.version.schema.sorts)
 
 
+def substitute(term: Any, pairs: list[tuple[z3.ExprRef, z3.ExprRef]]) -> Any:
+    """`z3.substitute` of constants, without its look at every sort."""
+    if not pairs:
+        return term
+    size = len(pairs)
+    old, new = (z3.Ast * size)(), (z3.Ast * size)()
+    for index, (one, two) in enumerate(pairs):
+        old[index], new[index] = one.as_ast(), two.as_ast()
+    return _expression(z3.Z3_substitute(term.ctx_ref(), term.as_ast(), size, old, new), term.ctx)
+
+
+_expression: Final = z3.z3._to_expr_ref  # noqa: SLF001 - there is no public name for it
+
+
+def constants_in(term: z3.ExprRef) -> set[str]:
+    """The names of the constants of a term."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    waiting = [term]
+    while waiting:
+        part = waiting.pop()
+        if part.get_id() in seen:
+            continue
+        seen.add(part.get_id())
+        children = part.children()
+        if not children and z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+            found.add(part.decl().name())
+        waiting += children
+    return found
+
+
 def choose(condition: z3.BoolRef, yes: Any, no: Any) -> Any:
     """`If`, without what is plain."""
     if z3.is_true(condition) or yes.eq(no):
@@ -205,7 +233,7 @@ class Empty(Version):
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         return z3.BoolVal(val=False)
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
         return ZERO
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
@@ -232,20 +260,20 @@ class Point(Version):
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         return choose(self._same(handle), self.here, self.parent.alive(handle))
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
         before, now = self.parent.view(self.handle), self.view(self.handle)
         old, new = weight(before), weight(now)
         there, here = self.parent.alive(self.handle), self.here
         if old.eq(new) and there.eq(here):
-            return self.parent.fold(weight)
+            return self.parent.fold(weight, composed=composed)
         change = choose(here, new, ZERO) - choose(there, old, ZERO)
-        return self.parent.fold(weight) + change
+        return self.parent.fold(weight, composed=composed) + change
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         found = self.parent.attached(peer)
+        if self.parent.alive(self.handle).eq(self.here) and "peer" not in self.row:
+            return found
         if z3.is_true(self.here):
-            if self.parent.alive(self.handle).eq(self.here) and "peer" not in self.row:
-                return found
             mine = z3.And(found == 0, self.view(self.handle)["peer"] == peer)
             return choose(mine, self.handle, found)
         # The row goes; another row of the same peer, if there is one, is found now.
@@ -289,13 +317,13 @@ class Bulk(Version):
             return there
         return z3.And(there, z3.Or(z3.Not(hit), stays))
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
-        def composed(view: View) -> z3.ArithRef:
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        def through(view: View) -> z3.ArithRef:
             hit, values = self.where(view), self.update(view)
             new = weight({**dict(view), **values})
             return choose(hit, choose(self.stays(view), new, ZERO), weight(view))
 
-        return self.parent.fold(composed)
+        return self.parent.fold(through, composed=True)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         if self.schema is CLIENT and not z3.is_true(self.stays(CANONICAL["clients"])):
@@ -316,8 +344,12 @@ class Merge(Version):
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         return choose(self.condition, self.yes.alive(handle), self.no.alive(handle))
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
-        return choose(self.condition, self.yes.fold(weight), self.no.fold(weight))
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        return choose(
+            self.condition,
+            self.yes.fold(weight, composed=composed),
+            self.no.fold(weight, composed=composed),
+        )
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         return choose(self.condition, self.yes.attached(peer), self.no.attached(peer))
@@ -325,12 +357,43 @@ class Merge(Version):
 
 @dataclass
 class Fold:
-    """A fold over a base: its weight on the canonical row, and the unknown number that it is."""
+    """A fold over a base.
 
-    weight: z3.ArithRef
+    Its weight is a function of a row, and a pattern with place-holders for its `arguments`, which are no part of the
+    row; `number` is the unknown number that the fold is.
+    """
+
+    weight: Weight
     number: z3.ArithRef
     witness: z3.ArithRef | None
     bounded: set[int]
+    pattern: z3.ExprRef
+    arguments: list[z3.ExprRef]
+
+
+def relations(fold: Fold, others: list[Fold], *, sums: bool) -> list[tuple[str, tuple[Fold, ...]]]:
+    """What may hold of a weight for every row, and then of the fold: a relation's name, and what it relates.
+
+    First that it is nothing, then that it is not negative, then that it is another one; then the rest.
+    """
+    claims: list[tuple[str, tuple[Fold, ...]]] = [("none", (fold,)), ("sign", (fold,))]
+    claims += [("same", (fold, other)) for other in others]
+    for index, one in enumerate(others):
+        claims += [("least", (fold, one)), ("most", (fold, one))]
+        if sums:
+            for two in others[index + 1 :]:
+                claims += [("sum", (fold, one, two)), ("sum", (one, fold, two)), ("sum", (two, fold, one))]
+    return claims
+
+
+RELATIONS: Final[dict[str, Callable[..., z3.BoolRef]]] = {
+    "none": lambda weight: weight == 0,
+    "sign": lambda weight: weight >= 0,
+    "same": lambda weight, other: weight == other,
+    "least": lambda weight, other: weight <= other,
+    "most": lambda weight, other: weight >= other,
+    "sum": lambda whole, one, two: whole == one + two,
+}
 
 
 class Base(Version):
@@ -344,9 +407,11 @@ class Base(Version):
         self.world = world
         self.frozen = False
         self.touched: dict[int, z3.ArithRef] = {}
+        self.seen: dict[int, z3.ArithRef] = {}
         self.folds: dict[int, Fold] = {}
+        self.terms: list[z3.ExprRef] = []
         self.any_row = fresh(f"any.{schema.name}")
-        number = next(_numbers)
+        number = new_number()
         self._functions = {
             name: z3.Function(f"{schema.name}.{name}!{number}", NUMBER, sort)
             for name, sort in schema.sorts.items()
@@ -358,9 +423,10 @@ class Base(Version):
 
     def touch(self, handle: z3.ArithRef) -> None:
         """Know of this row what is known of every row."""
-        if self.frozen or handle.get_id() in self.touched:
+        if self.frozen or handle.get_id() in self.touched or self.world.dry():
             return
         self.touched[handle.get_id()] = handle
+        self.seen[handle.get_id()] = handle
         there = self._here(handle)
         for fact in self.world.row_facts(self.schema.name, self.view(handle), self):
             self.world.know(z3.Implies(there, fact))
@@ -370,7 +436,8 @@ class Base(Version):
         return self._functions[name](handle)
 
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
-        self.touch(handle)
+        # Whether a row is there says nothing about its fields: it is not touched, only counted.
+        self.seen.setdefault(handle.get_id(), handle)
         return self._here(handle)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
@@ -382,92 +449,118 @@ class Base(Version):
             )
         return found
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
-        canonical = CANONICAL[self.schema.name]
-        term = z3.simplify(weight(canonical))
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        term = z3.simplify(weight(CANONICAL[self.schema.name]))
         if z3.is_int_value(term) and term.as_long() == 0:
             return ZERO
         if term.get_id() not in self.folds:
-            self._new_fold(term)
+            self.terms.append(term)
+            self.folds[term.get_id()] = self._new_fold(term, weight, composed=composed)
         return self.folds[term.get_id()].number
 
-    def at(self, term: z3.ArithRef, handle: z3.ArithRef) -> Any:
+    def weight_at(self, fold: Fold, handle: z3.ArithRef) -> Any:
         """A weight, of the row under this handle."""
-        return z3.substitute(
-            term,
-            *[
-                (constant, self.field(name, handle))
-                for name, constant in CANONICAL[self.schema.name].items()
-            ],
-        )
+        names, elsewhere = _described(fold.pattern, self.schema.name)
+        if elsewhere:
+            return fold.weight(self.view(handle))
+        canonical = CANONICAL[self.schema.name]
+        pairs = [(canonical[name], self.field(name, handle)) for name in names]
+        places = [_place(index, each.sort()) for index, each in enumerate(fold.arguments)]
+        return substitute(fold.pattern, pairs + list(zip(places, fold.arguments, strict=True)))
 
-    def _new_fold(self, term: z3.ArithRef) -> None:
+    def _new_fold(self, term: z3.ArithRef, weight: Weight, *, composed: bool) -> Fold:
         pattern, arguments = abstracted(term, self.schema.name)
-        name = f"{self.schema.name}.fold{pattern.get_id()}!{self._number}"
         _patterns[pattern.get_id()] = pattern
+        name = f"{self.schema.name}.fold{pattern.get_id()}!{self._number}"
         function = z3.Function(name, *[each.sort() for each in arguments], NUMBER)
-        number = function(*arguments)
-        fold = Fold(term, number, None, set())
-        if not self.frozen:
-            self._relate(fold)
-        self.folds[term.get_id()] = fold
+        fold = Fold(weight, function(*arguments), None, set(), pattern, arguments)
+        if not self.frozen and not self.world.dry():
+            self._relate(fold, composed=composed)
+        return fold
 
-    def _relate(self, fold: Fold) -> None:
-        """What is known of a fold, beside others."""
-        row = self.any_row
-        there, weight = self._here(row), self.at(fold.weight, row)
-        others = [(each.number, self.at(each.weight, row)) for each in self.folds.values()]
+    def _relate(self, fold: Fold, *, composed: bool) -> None:
+        """What is known of a fold, beside others.
+
+        What holds of any row that satisfies the invariants is asked once and for all (`World.always`).
+        A weight that depends on several terms is one of a table that was changed; what the path knows of these terms
+        matters then.
+        """
+        others = list(self.folds.values())
+        claims = relations(fold, others, sums=composed)
+        holds = self.world.always(self.schema.name, claims)
+        elsewhere = _described(fold.pattern, self.schema.name)[1]
+        if elsewhere or (composed and len(fold.arguments) > 1):
+            weights = {id(each): self.weight_at(each, self.any_row) for each in (fold, *others)}
+            left = [
+                RELATIONS[kind](*[weights[id(each)] for each in related])
+                for (kind, related), survives in zip(claims, holds, strict=True)
+                if not survives
+            ]
+            found = iter(self.world.survivors(self._here(self.any_row), left))
+            holds = [survives or next(found) for survives in holds]
         mine = fold.number
-        claims: list[tuple[z3.BoolRef, z3.BoolRef]] = [
-            (weight == 0, mine == 0),
-            (weight >= 0, mine >= 0),
-        ]
-        claims += [(weight == other, mine == number) for number, other in others]
-        equal = len(claims)
-        for index, (first, one) in enumerate(others):
-            claims += [(weight <= one, mine <= first), (weight >= one, mine >= first)]
-            for second, two in others[index + 1 :]:
-                claims += [
-                    (weight == one + two, mine == first + second),
-                    (one == weight + two, first == mine + second),
-                    (two == weight + one, second == mine + first),
-                ]
-        holds = self.world.survivors(there, [claim for claim, _ in claims])
+        # The fold stays an unknown of its own: a path that replays a trace must meet the same terms.
         if holds[0]:
-            fold.number = ZERO
+            self.world.know(mine == 0)
             return
-        for index in range(2, equal):
-            if holds[index]:
-                fold.number = others[index - 2][0]
-                self.world.know(mine == fold.number)
-                return
-        for (_, fact), survives in zip(claims, holds, strict=True):
+        for other, survives in zip(others, holds[2:], strict=False):
             if survives:
-                self.world.know(fact)
+                self.world.know(mine == other.number)
+                return
+        for (kind, related), survives in zip(claims, holds, strict=True):
+            if survives:
+                self.world.know(RELATIONS[kind](*[each.number for each in related]))
         if holds[1]:
             witness = fresh(f"witness.{self.schema.name}")
             fold.witness = witness
-            self.world.know(
-                z3.Implies(
-                    mine > 0, z3.And(self.alive(witness), self.at(fold.weight, witness) > 0)
-                )
-            )
+            there = z3.And(self.alive(witness), self.weight_at(fold, witness) > 0)
+            self.world.know(z3.Implies(mine > 0, there))
 
     def bound_folds(self) -> None:
-        """Say of each fold that it is at least the weight of each touched row."""
+        """Say of each fold that it is at least the weight of each touched row.
+
+        How many rows there are is also bounded by rows that were only seen, two by two.
+        """
+        know = self.world.know
         for fold in list(self.folds.values()):
             if fold.witness is None:
                 continue
-            for key, handle in list(self.touched.items()):
-                if key not in fold.bounded:
-                    fold.bounded.add(key)
-                    self.world.know(
-                        z3.Implies(self._here(handle), self.at(fold.weight, handle) <= fold.number)
-                    )
+            counts = z3.is_int_value(fold.pattern)
+            for key, handle in list((self.seen if counts else self.touched).items()):
+                if key in fold.bounded:
+                    continue
+                fold.bounded.add(key)
+                here = self._here(handle)
+                know(z3.Implies(here, self.weight_at(fold, handle) <= fold.number))
+                if counts:
+                    for other_key, other in list(self.seen.items()):
+                        if other_key in fold.bounded and other_key != key:
+                            both = z3.And(here, self._here(other), handle != other)
+                            know(z3.Implies(both, fold.number >= 2))
 
 
 _patterns: dict[int, z3.ExprRef] = {}
 """Keeps the patterns, so that their numbers stay their own."""
+_descriptions: dict[int, tuple[list[str], bool]] = {}
+
+
+def _described(pattern: z3.ExprRef, table: str) -> tuple[list[str], bool]:
+    """Which fields a weight depends on, and whether it depends on another table's rows."""
+    if pattern.get_id() not in _descriptions:
+        found = constants_in(pattern)
+        names = [name for name, each in CANONICAL[table].items() if each.decl().name() in found]
+        _descriptions[pattern.get_id()] = names, _asks_elsewhere(pattern)
+    return _descriptions[pattern.get_id()]
+
+
+def _asks_elsewhere(pattern: z3.ExprRef) -> bool:
+    if z3.is_app(pattern) and pattern.decl().kind() == z3.Z3_OP_UNINTERPRETED and pattern.children():
+        return True
+    return any([_asks_elsewhere(child) for child in pattern.children()])
+
+
+def _place(index: int, sort: z3.SortRef) -> z3.ExprRef:
+    return z3.Const(f"place{index}.{sort}", sort)
 
 
 def abstracted(term: z3.ExprRef, table: str) -> tuple[z3.ExprRef, list[z3.ExprRef]]:
@@ -493,5 +586,5 @@ def abstracted(term: z3.ExprRef, table: str) -> tuple[z3.ExprRef, list[z3.ExprRe
 
     collect(term)
     arguments = list(parts.values())
-    places = [z3.Const(f"place{index}", part.sort()) for index, part in enumerate(arguments)]
+    places = [_place(index, part.sort()) for index, part in enumerate(arguments)]
     return z3.substitute(term, *zip(arguments, places, strict=True)), arguments

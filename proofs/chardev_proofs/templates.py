@@ -14,9 +14,20 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.explore import Path, run_branches
+from chardev_proofs.explore import SOLVER_TIMEOUT_MS, Path, run_branches
 from chardev_proofs.state import LambdaRow, SymState, join_values
-from chardev_proofs.tables import CANONICAL, SCHEMAS, Schema, Version, View, Weight
+from chardev_proofs.tables import (
+    CANONICAL,
+    SCHEMAS,
+    RELATIONS,
+    Fold,
+    Schema,
+    Version,
+    View,
+    Weight,
+    constants_in,
+    substitute,
+)
 from chardev_proofs.values import bool_term
 
 SUBJECT: Final = {each.name: each.constants(f"subject.{each.name}") for each in SCHEMAS.values()}
@@ -32,6 +43,7 @@ class Slot:
     table: int
     terms: tuple[z3.ExprRef, ...]
     name: str = ""
+    used: tuple[str, ...] = ()
 
 
 class Recorded(Version):
@@ -55,7 +67,7 @@ class Recorded(Version):
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         return self._slot("alive", z3.BoolSort(), "", handle)
 
-    def fold(self, weight: Weight) -> z3.ArithRef:
+    def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
         term = z3.simplify(weight(CANONICAL[self.schema.name]))
         for slot in self.slots:
             if slot.kind == "fold" and slot.table == self.table and slot.terms[0].eq(term):
@@ -76,6 +88,10 @@ class RecordedState(SymState):
             table.version = Recorded(table.schema, index, self.slots)
         self.device_constants = dict(self.device.terms)
 
+    def dry(self) -> bool:
+        """Nothing need be known."""
+        return True
+
     def know(self, fact: z3.BoolRef) -> None:
         """Nothing is known of constants."""
 
@@ -92,25 +108,48 @@ class RecordedState(SymState):
         return constant
 
 
-@dataclass
 class Template:
-    """A predicate over a state of constants."""
+    """A predicate over a state of constants.
 
-    term: z3.BoolRef
-    slots: list[Slot]
-    device: dict[str, z3.ExprRef]
-    subject: dict[str, z3.ExprRef]
+    `scalars` and `tables` are what it depends on: fields of the device, and tables by their number.
+    """
+
+    def __init__(self, term: z3.BoolRef, state: "RecordedState", table: str | None) -> None:
+        self.term = term
+        used = constants_in(term)
+        self.slots: list[Slot] = []
+        for slot in reversed(state.slots):
+            if slot.constant.decl().name() in used:
+                self.slots.insert(0, slot)
+                found = set().union(*[constants_in(each) for each in slot.terms])
+                used |= found
+                canonical = CANONICAL[state.tables[slot.table].schema.name]
+                slot.used = tuple(
+                    [name for name, each in canonical.items() if each.decl().name() in found]
+                )
+        self.scalars = {
+            name: constant
+            for name, constant in state.device_constants.items()
+            if constant.decl().name() in used
+        }
+        self.subject = SUBJECT[table] if table is not None else {}
+        self.subject = {
+            name: each for name, each in self.subject.items() if each.decl().name() in used
+        }
+        self.tables = {slot.table for slot in self.slots}
+        if table is not None:
+            self.tables.add([each.schema.name for each in state.tables].index(table))
 
     def of(self, state: SymState, subject: View | None = None) -> z3.BoolRef:
         """The predicate over another state."""
-        answers = [(constant, state.device.terms[name]) for name, constant in self.device.items()]
+        answers = [(constant, state.device.terms[name]) for name, constant in self.scalars.items()]
         if subject is not None:
             answers += [(constant, subject[name]) for name, constant in self.subject.items()]
         for slot in self.slots:
             version = state.tables[slot.table].version
-            terms = [z3.substitute(term, *answers) for term in slot.terms]
+            terms = [substitute(term, answers) for term in slot.terms]
             answers.append((slot.constant, _answer(state, version, slot, terms)))
-        return z3.simplify(z3.substitute(self.term, *answers))
+        return z3.simplify(substitute(self.term, answers))
 
 
 def _answer(state: SymState, version: Version, slot: Slot, terms: list[Any]) -> z3.ExprRef:
@@ -125,9 +164,7 @@ def _answer(state: SymState, version: Version, slot: Slot, terms: list[Any]) -> 
         return state.in_order(version)
     canonical = CANONICAL[version.schema.name]
     return version.fold(
-        lambda view: z3.substitute(
-            terms[0], *[(constant, view[name]) for name, constant in canonical.items()]
-        )
+        lambda view: substitute(terms[0], [(canonical[name], view[name]) for name in slot.used])
     )
 
 
@@ -142,9 +179,65 @@ def template(
         arguments.append(LambdaRow(SUBJECT[table], SCHEMAS[table]))
     start = state.save()
     results = run_branches(lambda: predicate(*arguments), lambda: state.restore(start))
-    return Template(
-        bool_term(join_values(results)),
-        state.slots,
-        state.device_constants,
-        SUBJECT[table] if table is not None else {},
-    )
+    return Template(bool_term(join_values(results)), state, table)
+
+
+class Universe:
+    """What holds of every row that satisfies the invariants, asked once for all paths of a process.
+
+    Whatever else an invariant speaks of is an unknown here.
+    """
+
+    def __init__(self, templates: list[tuple[str, Template]]) -> None:
+        self.solvers: dict[str, z3.Solver] = {}
+        self.answers: dict[tuple[Any, ...], bool] = {}
+        self.kept: list[z3.ExprRef] = []
+        for schema in SCHEMAS.values():
+            solver = z3.Solver()
+            solver.set("timeout", SOLVER_TIMEOUT_MS)
+            row = CANONICAL[schema.name]
+            solver.add(*schema.typed(row))
+            for table, each in templates:
+                if table == schema.name:
+                    pairs = [(constant, row[name]) for name, constant in each.subject.items()]
+                    solver.add(substitute(each.term, pairs))
+            self.solvers[schema.name] = solver
+
+    def always(self, table: str, claims: list[tuple[str, tuple[Fold, ...]]]) -> list[bool]:
+        """See `tables.World`."""
+        numbers: dict[int, int] = {}
+        named: dict[int, tuple[z3.ExprRef, tuple[int, ...]]] = {}
+        answers = []
+        for kind, related in claims:
+            for each in related:
+                if id(each) not in named:
+                    named[id(each)] = each.pattern, tuple(
+                        [numbers.setdefault(part.get_id(), len(numbers)) for part in each.arguments]
+                    )
+            answers.append(self._holds(table, kind, *[named[id(each)] for each in related]))
+        return answers
+
+    def _holds(self, table: str, kind: str, *named: tuple[z3.ExprRef, tuple[int, ...]]) -> bool:
+        """One claim; of the terms that the weights depend on, only which of them are equal matters."""
+        numbers: dict[int, int] = {}
+        aligned = [
+            (pattern, tuple(numbers.setdefault(each, len(numbers)) for each in arguments))
+            for pattern, arguments in named
+        ]
+        key = (table, kind, *[(pattern.get_id(), arguments) for pattern, arguments in aligned])
+        if key not in self.answers:
+            self.kept += [pattern for pattern, _ in aligned]
+            claim = RELATIONS[kind](*[_anonymous(*each) for each in aligned])
+            self.answers[key] = self.solvers[table].check(z3.Not(claim)) == z3.unsat
+        return self.answers[key]
+
+
+def _anonymous(pattern: z3.ExprRef, arguments: tuple[int, ...]) -> z3.ExprRef:
+    """A weight whose arguments are unknowns with these numbers."""
+    pairs = []
+    for name in constants_in(pattern):
+        if name.startswith("place"):
+            number = arguments[int(name.removeprefix("place").partition(".")[0])]
+            sort = z3.BoolSort() if name.endswith("Bool") else z3.IntSort()
+            pairs.append((z3.Const(name, sort), z3.Const(f"argument{number}.{sort}", sort)))
+    return substitute(pattern, pairs)

@@ -21,7 +21,16 @@ from chardev_spec.events import (
     SendTokensToClient,
     UnrefMsgToClient,
 )
-from chardev_spec.state import POOL_LIMIT, Buffer, Client, Origin, Place
+from chardev_spec.state import (
+    POOL_LIMIT,
+    RETRY_DELAY_MS,
+    UINT32_MAX,
+    WAIT_DELAY_MS,
+    Buffer,
+    Client,
+    Origin,
+    Place,
+)
 
 
 class Scope(Enum):
@@ -130,6 +139,31 @@ def counts_are_not_negative(machine: Contract, row: Client) -> bool:
     return row.tokens >= 0 and row.freed >= 0 and row.send_tokens >= 0 and row.queue_length >= 0
 
 
+@client_invariant("TOK-4")
+def nothing_is_freed_without_flow_control(machine: Contract, row: Client) -> bool:
+    """Without flow control no token is freed, so none is announced."""
+    return row.flow_control or row.freed == 0
+
+
+@client_invariant("LC-6")
+def peers_are_attached_once(machine: Contract, row: Client) -> bool:
+    """A peer has one attachment, which is found by it."""
+    return machine.clients.attached(row.peer) == row.handle
+
+
+@device_invariant("CB-1", "RD-7")
+def dues_are_not_negative(machine: Contract) -> bool:
+    """What frames owe is counted up before it is counted down."""
+    device = machine.device
+    return device.write_due >= 0 and device.read_due >= 0 and device.announcing >= 0
+
+
+@client_invariant("RD-7", "RD-8")
+def pushes_owe_a_read(machine: Contract, row: Client) -> bool:
+    """Who pushes a queue reads on afterwards."""
+    return not row.pushing or machine.device.read_due > 0
+
+
 @client_invariant("TOK-3")
 def freed_tokens_are_announced(machine: Contract, row: Client) -> bool:
     """Freed tokens of a client that stays are below the interval, unless a reset is about to announce them."""
@@ -147,6 +181,25 @@ def client_knows_its_tokens(machine: Contract, row: Client) -> bool:
     return (
         not row.flow_control or row.leaving or row.window + row.announced == row.tokens + row.taken
     )
+
+
+@device_invariant("TOK-5", "LC-1")
+def interval_fits_its_type(machine: Contract) -> bool:
+    """The interval, and the self tokens at creation, are counts that the header's types carry."""
+    device = machine.device
+    return 0 <= device.interval <= UINT32_MAX and device.initial_self_tokens <= UINT32_MAX
+
+
+@client_invariant("TOK-5", "LC-6")
+def bounds_fit_their_types(machine: Contract, row: Client) -> bool:
+    """The window and the bound of the send queue are counts that the header's types carry."""
+    return 0 <= row.window <= UINT32_MAX and 0 <= row.max_send_queue_size <= UINT32_MAX
+
+
+@client_invariant("LC-6")
+def no_window_starves(machine: Contract, row: Client) -> bool:
+    """With flow control, a window that is not empty reaches the interval."""
+    return not row.flow_control or row.window == 0 or row.window >= machine.device.interval
 
 
 @device_invariant("SELF-1")
@@ -277,6 +330,43 @@ def retry_timer_has_a_purpose(machine: Contract) -> bool:
     return not device.retry_armed or (device.running and device.port is not None)
 
 
+@device_invariant("WR-4")
+def retry_timer_is_settled(machine: Contract) -> bool:
+    """The retry timer is armed only for what is owed, or until a pass that is on the stack or due settles it."""
+    device = machine.device
+    return (
+        not device.retry_armed
+        or device.writing
+        or device.reading
+        or device.write_due > 0
+        or device.read_due > 0
+        or machine.write_owed()
+        or machine.read_owed()
+    )
+
+
+@device_invariant("WR-5", "RD-8")
+def what_a_limit_left_is_due(machine: Contract) -> bool:
+    """A retry timer that is armed for a read, or for what a limit left, is due, unless a pass will settle it."""
+    device = machine.device
+    return (
+        not device.retry_armed
+        or device.writing
+        or device.reading
+        or device.write_due > 0
+        or device.read_due > 0
+        or not (machine.read_owed() or (device.write_limited and machine.write_owed()))
+        or device.retry_due_ms <= device.now_ms
+    )
+
+
+@device_invariant("WR-4")
+def retry_timer_is_soon_due(machine: Contract) -> bool:
+    """An armed retry timer is due within its delay."""
+    device = machine.device
+    return not device.retry_armed or device.retry_due_ms <= device.now_ms + RETRY_DELAY_MS
+
+
 @outside_invariant("WR-4")
 def retry_timer_is_owed(machine: Contract) -> bool:
     """Outside, the retry timer is armed only for what is owed."""
@@ -319,6 +409,12 @@ def tokens_go_to_clients_that_stay(machine: Contract, event: SendTokensToClient)
     )
 
 
+@event_invariant(SendTokensToClient, "TOK-3", "LC-3")
+def announcements_reach_the_interval(machine: Contract, event: SendTokensToClient) -> bool:
+    """Tokens are announced when they have reached the interval; only a reset announces fewer."""
+    return event.tokens >= machine.device.interval or machine.device.announcing > 0
+
+
 @event_invariant(RemoveClient, "RD-4")
 def leaving_comes_first(machine: Contract, event: RemoveClient) -> bool:
     """A client whose removal is asked for is leaving already, its wait timer disarmed."""
@@ -352,10 +448,22 @@ def send_queue_is_counted(machine: Contract, row: Client) -> bool:
     )
 
 
+@device_invariant("RD-3", "CB-4")
+def queued_messages_have_a_client(machine: Contract) -> bool:
+    """Every entry of a send queue belongs to an attached client."""
+    return not machine.send_queue.exists(lambda entry: entry.client not in machine.clients)
+
+
 @client_invariant("RD-5", "RD-4")
 def waiting_is_timed(machine: Contract, row: Client) -> bool:
     """The wait timer is armed exactly while messages wait for a client that is not leaving."""
     return row.wait_armed == (row.queue_length > 0 and not row.leaving)
+
+
+@client_invariant("RD-5")
+def wait_timer_is_soon_due(machine: Contract, row: Client) -> bool:
+    """An armed wait timer is due within its delay."""
+    return not row.wait_armed or row.wait_due_ms <= machine.device.now_ms + WAIT_DELAY_MS
 
 
 @client_invariant("RD-6")
@@ -406,6 +514,12 @@ def destroyed_devices_are_empty(machine: Contract) -> bool:
         and machine.send_queue.empty()
         and not machine.buffers.pending()
     )
+
+
+@buffer_invariant("LC-5", "BUF-3")
+def destroyed_devices_own_no_buffer(machine: Contract, row: Buffer) -> bool:
+    """What is left of a destroyed device's buffers is nobody's."""
+    return not machine.device.destroyed or row.origin == Origin.NOBODY
 
 
 @device_invariant("LC-6", "MIG-4")

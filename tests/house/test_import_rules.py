@@ -31,6 +31,13 @@ ALLOWED: Final[dict[str, set[str]]] = {
 ALLOWED_IN_ADAPTERS: Final = {"chardev"}
 """What `chardev_conformance.adapters` may import besides: what is compared."""
 
+ALLOWED_IN_COMMAND_LINE: Final = {"chardev"}
+"""What `chardev_conformance.command_line` may import besides: the device's own command, `chardev serve`."""
+
+
+ALLOWED_IN_STATEFUL: Final = {"hypothesis"}
+"""What `chardev_conformance.stateful` may import besides: a check on the command line needs no Hypothesis."""
+
 
 def imported(source: str) -> Iterator[str]:
     """The top-level packages that a text imports: at its head, inside functions, or by a call.
@@ -63,8 +70,12 @@ def third_party(file: Path) -> set[str]:
 def may_import(package: str, file: Path) -> set[str]:
     """What a file of a package may import."""
     own = {package} | ALLOWED[package]
-    adapters = PACKAGES["chardev_conformance"] / "adapters"
-    return own | ALLOWED_IN_ADAPTERS if file.is_relative_to(adapters) else own
+    checker = PACKAGES["chardev_conformance"]
+    if file.is_relative_to(checker / "adapters"):
+        return own | ALLOWED_IN_ADAPTERS
+    if file == checker / "stateful.py":
+        return own | ALLOWED_IN_STATEFUL
+    return own | ALLOWED_IN_COMMAND_LINE if file == checker / "command_line.py" else own
 
 
 def test_all_ways_of_importing_are_seen() -> None:

@@ -177,7 +177,7 @@ def test_move_to_a_destination_keeps_order_and_tokens(make_world: Callable[..., 
     source.dev.write("a", b"three-")
     source.dev.stop()
     data = source.dev.migrate_data_marshall()
-    assert destination.dev.client_add("a", True, 0, 9, -1, True)
+    assert destination.dev.client_add("a", True, 0, 9, 2**32 - 1, True)
     assert destination.dev.write("a", b"four-")
     destination.dev.send_to_client_tokens_add("a", 2)
     destination.dev.start()

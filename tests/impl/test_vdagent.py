@@ -183,6 +183,15 @@ def test_chunks_come_out_in_parts_however_they_arrive(step: int) -> None:
     ]
 
 
+def test_a_port_is_asked_until_it_has_nothing() -> None:
+    """A port that gave a little would never be watched for the rest, as a pty does."""
+    pieces = deque([b"\1\0\0", b"\0\5\0\0\0", b"12", b"34", b"", b"5"])
+    reader = ChunkReader()
+    assert reader.next_part(lambda _: pieces.popleft()) is None
+    assert list(pieces) == [b"5"]
+    assert reader.next_part(lambda _: pieces.popleft()) == (1, b"12345")
+
+
 def test_a_chunk_for_an_unknown_port_ends_the_stream() -> None:
     """A stream that lost its framing would go on as garbage."""
     with pytest.raises(BadChunk) as caught:
@@ -538,7 +547,7 @@ def test_the_record_is_the_documented_one(server: Server) -> None:
     whole = server.agent.marshall()
     # Outside a chunk and a message, both ways.
     assert whole[:65].hex() == (
-        "4d4e4d440100000001000000010700000005000000580000000300000041000000" "01" + "00" * 31
+        "4d4e4d44010000000100000001070000000500000058000000030000004100000001" + "00" * 31
     )
     assert len(whole) == 153
 

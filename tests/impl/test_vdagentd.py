@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import struct
+import sys
+import termios
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from chardev.aio import AsyncRunner
+from chardev.aio import AsyncPort, AsyncRunner
 from chardev.ports import DescriptorPort, PtyPort, SocketPort, open_pty_pair
 from chardev.vdagent import AgentDevice, MessageHeader, MessageType, message, parts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
     from chardev import Callbacks, Device
 
@@ -43,7 +46,9 @@ pytestmark = [
 
 # Between daemon and session agent: type, two arguments, size.
 SESSION_HEADER: Final = struct.Struct("<IIII")
-RESOLUTION, MONITORS, _, _, CLIPBOARD_DATA, *_ = range(14)
+RESOLUTION: Final = 0
+MONITORS: Final = 1
+CLIPBOARD_DATA: Final = 4
 
 # What a client can: replies, and clipboards on demand with a selection.
 CLIENT_CAPABILITIES: Final = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6
@@ -83,39 +88,38 @@ class Guest:
     async def start(self) -> DescriptorPort:
         """Start the daemon; returns our end of its line, which it has opened."""
         self._runs += 1
+        if self.line == "pty":
+            master, slave = open_pty_pair()
+            await self._run(slave.name)
+            # With our own end closed, the line hangs up when the daemon dies.
+            await until(lambda: waiting(master))
+            slave.close()
+            return master
+        path = str(self.folder / f"port-{self._runs}")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            listener.setblocking(False)
+            await self._run(path)
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        return SocketPort(connection)
+
+    async def _run(self, port_path: str) -> None:
         session_path = self.folder / f"session-{self._runs}"
-        slave = None
-        with contextlib.ExitStack() as closing:
-            if self.line == "pty":
-                master, slave = open_pty_pair()
-                path = slave.name
-            else:
-                path = str(self.folder / f"port-{self._runs}")
-                listener = closing.enter_context(socket.socket(socket.AF_UNIX))
-                listener.bind(path)
-                listener.listen()
-                listener.setblocking(False)  # noqa: FBT003
-            assert DAEMON is not None
-            self._daemon = await asyncio.create_subprocess_exec(
-                *(DAEMON, "-x", "-d", "-X", "-f", "-u", str(self.mouse)),
-                *("-s", path, "-S", str(session_path)),
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            await until(session_path.exists)
-            reader = None
-            async with asyncio.timeout(5):
-                while reader is None:
-                    with contextlib.suppress(ConnectionRefusedError):
-                        reader, self._session = await asyncio.open_unix_connection(session_path)
-            self._listening = asyncio.create_task(self._listen(reader))
-            await self.say(RESOLUTION, 1024, 768, struct.pack("<iiiii", 1024, 768, 0, 0, 0))
-            if slave is None:
-                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-                return SocketPort(connection)
-        # With our own end closed, the line hangs up when the daemon dies.
-        await until(lambda: master.read(0) == b"" and _readable(master))
-        slave.close()
-        return master
+        assert DAEMON is not None
+        self._daemon = await asyncio.create_subprocess_exec(
+            *(DAEMON, "-x", "-d", "-X", "-f", "-u", str(self.mouse)),
+            *("-s", port_path, "-S", str(session_path)),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        reader = None
+        async with asyncio.timeout(10):
+            while reader is None:
+                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                    reader, self._session = await asyncio.open_unix_connection(session_path)
+                await asyncio.sleep(0.002)
+        self._listening = asyncio.create_task(self._listen(reader))
+        self.say(RESOLUTION, 1024, 768, struct.pack("<iiiii", 1024, 768, 0, 0, 0))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -124,8 +128,8 @@ class Guest:
                 kind, one, two, size = SESSION_HEADER.unpack(header)
                 self.told.append((kind, one, two, await reader.readexactly(size)))
 
-    async def say(self, kind: int, one: int = 0, two: int = 0, data: bytes = b"") -> None:
-        """The session agent tells the daemon something; waits no longer than for its own socket."""
+    def say(self, kind: int, one: int = 0, two: int = 0, data: bytes = b"") -> None:
+        """The session agent tells the daemon something."""
         assert self._session is not None
         self._session.write(SESSION_HEADER.pack(kind, one, two, len(data)) + data)
 
@@ -150,24 +154,18 @@ class Guest:
             self._session.close()
 
 
-def _readable(port: DescriptorPort) -> bool:
-    """Whether the daemon has opened its end and said something."""
-    return bool(select_readable(port.fileno()))
-
-
-def select_readable(descriptor: int) -> int:
-    """The number of bytes that wait on a line."""
-    import fcntl  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
-    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), "little")
+def waiting(port: DescriptorPort) -> int:
+    """The number of bytes that wait to be read."""
+    count = fcntl.ioctl(port.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
 
 
 class Client:
     """A client that keeps to its tokens, and a server around an agent device."""
 
-    def __init__(self, port: DescriptorPort, *, grant: bool = True) -> None:
-        self.grant = grant
+    def __init__(self, port: DescriptorPort) -> None:
+        # Whether each part that comes is granted anew.
+        self.grant = True
         self.tokens = 0
         self.connected = 0
         self.disconnected = 0
@@ -192,17 +190,16 @@ class Client:
         return self.runner.device
 
     def connect(self) -> None:
-        """Connect to the server and start the guest."""
-        self.agent.start()
+        """Connect to the server, then start the guest: its first words are not lost."""
         assert self.agent.client_connected("c")
+        self.agent.start()
 
     def replug(self, port: DescriptorPort) -> None:
-        """Let the next daemon have a server of its own; the client goes on."""
-        assert not self.agent.attached
-        self.runner.close()
-        self._port = port
-        self.agent = AgentDevice(self._create, self)
-        self.connect()
+        """Give the device the next daemon's line; the client stays."""
+        self.runner.port.close()
+        self.runner.port = AsyncPort(port, cork=False)
+        self.runner.port.start(self.agent.agent_detached)
+        self.agent.agent_attached(self.runner.port)
 
     def send(self, kind: int, body: bytes) -> None:
         """Send a message as tokens allow."""
@@ -231,7 +228,7 @@ class Client:
     def agent_connected(self, client: str, tokens: int, /) -> None:
         self.connected += 1
         self.tokens = tokens
-        self.agent.client_started(client, 10 if self.grant else 1)
+        self.agent.client_started(client, 10)
         self.announce()
 
     def agent_disconnected(self, client: str, /) -> None:  # noqa: ARG002
@@ -263,25 +260,18 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    folder: Path, line: str, *, grant: bool = True
-) -> AsyncIterator[tuple[Guest, Client]]:
+async def running(folder: Path, line: str) -> AsyncIterator[tuple[Guest, Client]]:
     """A daemon, a device and a client that has started the agent."""
     guest = Guest(folder, line)
     port = await guest.start()
-    client = Client(port, grant=grant)
+    client = Client(port)
     try:
         client.connect()
-        await until(lambda: len(client.bodies(MessageType.ANNOUNCE_CAPABILITIES)) == 2 or not grant)
+        await until(lambda: len(client.bodies(MessageType.ANNOUNCE_CAPABILITIES)) == 2)
         yield guest, client
     finally:
         client.runner.close()
         await guest.kill()
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test."""
-    asyncio.run(main)
 
 
 def test_capabilities_monitors_and_mouse(tmp_path: Path, line: str) -> None:
@@ -309,7 +299,7 @@ def test_capabilities_monitors_and_mouse(tmp_path: Path, line: str) -> None:
             ]
             assert events == [(3, 0, 123), (3, 1, 45), (0, 0, 0)]
 
-    run(main())
+    asyncio.run(main())
 
 
 def test_clipboard_to_a_guest_that_stalls(tmp_path: Path, line: str) -> None:
@@ -335,7 +325,7 @@ def test_clipboard_to_a_guest_that_stalls(tmp_path: Path, line: str) -> None:
             assert (device.pending_buffers, state.tokens + state.freed) == (0, 10)
             assert client.tokens == state.tokens
 
-    run(main())
+    asyncio.run(main())
 
 
 def test_clipboard_to_a_client_that_stalls(tmp_path: Path, line: str) -> None:
@@ -345,7 +335,7 @@ def test_clipboard_to_a_client_that_stalls(tmp_path: Path, line: str) -> None:
         async with running(tmp_path, line) as (guest, client):
             client.grant = False
             before = client.parts_received
-            await guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
+            guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
             await until(lambda: client.parts_received == before + 10)
             await asyncio.sleep(0.1)
             assert client.parts_received == before + 10
@@ -357,7 +347,7 @@ def test_clipboard_to_a_client_that_stalls(tmp_path: Path, line: str) -> None:
                 )
             assert client.bodies(MessageType.CLIPBOARD) == [CLIPBOARD_PREFIX + TEXT]
 
-    run(main())
+    asyncio.run(main())
 
 
 def test_clipboards_cross(tmp_path: Path, line: str) -> None:
@@ -367,13 +357,13 @@ def test_clipboards_cross(tmp_path: Path, line: str) -> None:
         async with running(tmp_path, line) as (guest, client):
             for _ in range(3):
                 client.send(MessageType.CLIPBOARD, CLIPBOARD_PREFIX + TEXT)
-                await guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
+                guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
             await until(lambda: len(guest.heard(CLIPBOARD_DATA)) == 3)
             await until(lambda: len(client.bodies(MessageType.CLIPBOARD)) == 3)
             assert guest.heard(CLIPBOARD_DATA) == [TEXT] * 3
             assert client.bodies(MessageType.CLIPBOARD) == [CLIPBOARD_PREFIX + TEXT] * 3
 
-    run(main())
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("direction", ["to the guest", "to the client"])
@@ -389,7 +379,7 @@ def test_a_daemon_killed_in_the_middle(tmp_path: Path, line: str, direction: str
                 await until(lambda: client.tokens == 0)
             else:
                 client.grant = False
-                await guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
+                guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
                 await until(lambda: client.partial)
             await guest.kill()
             client.grant_tokens(100)
@@ -404,7 +394,7 @@ def test_a_daemon_killed_in_the_middle(tmp_path: Path, line: str, direction: str
             await until(lambda: len(client.bodies(MessageType.ANNOUNCE_CAPABILITIES)) == 2)
             assert client.connected == 2
             client.send(MessageType.CLIPBOARD, CLIPBOARD_PREFIX + TEXT)
-            await guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
+            guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
             await until(lambda: guest.heard(CLIPBOARD_DATA))
             await until(lambda: client.bodies(MessageType.CLIPBOARD))
             assert guest.heard(CLIPBOARD_DATA) == [TEXT]
@@ -412,7 +402,7 @@ def test_a_daemon_killed_in_the_middle(tmp_path: Path, line: str, direction: str
             state = client.agent.device.client_state("c")
             assert state.tokens + state.freed == 10
 
-    run(main())
+    asyncio.run(main())
 
 
 def test_migration_in_the_middle_of_messages(tmp_path: Path, line: str) -> None:
@@ -425,7 +415,7 @@ def test_migration_in_the_middle_of_messages(tmp_path: Path, line: str) -> None:
             await asyncio.sleep(0.05)
             client.grant = False
             guest.signal(signal.SIGCONT)
-            await guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
+            guest.say(CLIPBOARD_DATA, 0, UTF8_TEXT, TEXT)
             await until(lambda: client.partial)
             guest.signal(signal.SIGSTOP)
 
@@ -462,4 +452,4 @@ def test_migration_in_the_middle_of_messages(tmp_path: Path, line: str) -> None:
             assert state.tokens + state.freed == 10
             assert client.tokens == state.tokens
 
-    run(main())
+    asyncio.run(main())

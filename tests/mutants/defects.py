@@ -1185,17 +1185,6 @@ DEFECTS: Final = (
 """,
     ),
     Defect(
-        "read owed by a push forgotten",
-        "RD-7",
-        "A client that leaves in its own push stops the reading for all others.",
-        """
-         self._push(frame, attachment)
--        if not self._destroyed:
-+        if not self._destroyed and not attachment.gone:
-             self._read_pass(frame)
-""",
-    ),
-    Defect(
         "reads before it pushes",
         "RD-7",
         "What is read after a grant gets ahead of what waited for it.",
@@ -1228,16 +1217,6 @@ DEFECTS: Final = (
 -        if self._reading:
 -            return False
          if frame.raised is not None:
-""",
-    ),
-    Defect(
-        "grant inside a push asks for nothing",
-        "RD-8",
-        "A grant inside a push does not make the device read once it is over.",
-        """
-         if attachment.pushing:
--            self._wanted = self._read_asked = True
-             return
 """,
     ),
     Defect(
@@ -1310,18 +1289,6 @@ DEFECTS: Final = (
 -            self._write_and_read(frame)
 +            self._read_pass(frame)
              self._leave(frame)
-""",
-    ),
-    Defect(
-        "wakeup works while stopped",
-        "LC-2",
-        "A wakeup that comes while the virtual machine is paused leaves a wish to read that nobody expects.",
-        """
-         self._port_owes_wakeup = False
--        if self._running:
-+        if self._port is not None:
-             frame = self._enter()
-             self._write_and_read(frame)
 """,
     ),
     Defect(

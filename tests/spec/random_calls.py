@@ -224,11 +224,12 @@ class RandomCalls:
         invariants: bool = True,
         depth: int = 4,
         limit: int = 40,
+        witness: Witness | None = None,
     ) -> None:
         self.random = Random(seed)  # noqa: S311 - repeatable, not secret
         self.seed = seed
         self.runner = Runner(self, machine=machine, invariants=invariants)
-        self.witness = Witness()
+        self.witness = witness or Witness()
         self.done: Counter[str] = Counter()
         """What was called or happened, and how often."""
         self.depth = depth

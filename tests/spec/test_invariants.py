@@ -26,7 +26,7 @@ from chardev_spec.events import (
 from chardev_spec.invariants import EVENT_INVARIANTS, INVARIANTS, Scope
 from chardev_spec.rules import RULES
 from chardev_spec.runner import InvariantViolationError
-from chardev_spec.state import POOL_LIMIT, Client, Origin, Place
+from chardev_spec.state import POOL_LIMIT, RETRY_DELAY_MS, UINT32_MAX, Client, Origin, Place
 from tests.spec.owner import Owner, buffer
 from tests.spec.random_calls import RandomCalls
 
@@ -225,6 +225,7 @@ def sends_to_a_leaving_client(owner: Owner) -> Callback:
 
 
 def announces_nothing(owner: Owner) -> Callback:
+    owner.device.interval = 0
     return SendTokensToClient("a", 0)
 
 
@@ -319,10 +320,51 @@ def calls_after_the_end(owner: Owner) -> Callback:
     return PortFailed()
 
 
+def counts_a_negative_interval(owner: Owner) -> None:
+    owner.device.interval = -1
+
+
+def bounds_a_queue_beyond_its_type(owner: Owner) -> None:
+    owner.row().max_send_queue_size = UINT32_MAX + 1
+
+
+def starves_a_client(owner: Owner) -> None:
+    owner.device.interval = owner.row().window + 1
+
+
+def delays_what_is_due(owner: Owner) -> None:
+    device = owner.device
+    device.running = device.read_wanted = device.retry_armed = True
+    device.retry_due_ms = device.now_ms + 1
+
+
+def delays_a_retry_too_long(owner: Owner) -> None:
+    device = owner.device
+    device.running = device.retry_armed = True
+    device.retry_due_ms = device.now_ms + RETRY_DELAY_MS + 1
+
+
+def lets_a_client_wait_too_long(owner: Owner) -> None:
+    owner.row().wait_due_ms += 1
+
+
+def announces_too_early(owner: Owner) -> Callback:
+    owner.device.interval = owner.row().window
+    return SendTokensToClient("a", owner.row().window - 1)
+
+
+def keeps_a_payer_after_the_end(owner: Owner) -> None:
+    owner.call("destroy")
+    buffer(owner, 1).origin = Origin.SERVER_NO_TOKEN
+
+
 Corruption = Callable[[Owner], Callback | None]
 CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("tokens_are_conserved", client, invents_a_token),
     ("counts_are_not_negative", client, owes_messages),
+    ("interval_fits_its_type", client, counts_a_negative_interval),
+    ("bounds_fit_their_types", client, bounds_a_queue_beyond_its_type),
+    ("no_window_starves", client, starves_a_client),
     ("freed_tokens_are_announced", client, forgets_to_announce),
     ("client_knows_its_tokens", client, counts_an_announcement_twice),
     ("self_tokens_are_conserved", client, returns_a_self_token_twice),
@@ -344,6 +386,8 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("outstanding_write_has_a_writer", client, writes_without_a_writer),
     ("no_data_is_stuck", queued, strands_data),
     ("retry_timer_has_a_purpose", client, times_a_stopped_device),
+    ("what_a_limit_left_is_due", client, delays_what_is_due),
+    ("retry_timer_is_soon_due", queued, delays_a_retry_too_long),
     ("retry_timer_is_owed", client, times_nothing),
     ("only_announcing_ports_owe", client, expects_a_wakeup_of_a_silent_port),
     ("reads_are_allowed", client, reads_while_stopped),
@@ -353,12 +397,14 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("tokens_go_to_clients_that_stay", client, announces_nothing),
     ("tokens_go_to_clients_that_stay", client, announces_to_a_leaving_client),
     ("tokens_go_to_clients_that_stay", client, announces_without_flow_control),
+    ("announcements_reach_the_interval", client, announces_too_early),
     ("leaving_comes_first", client, asks_before_it_marks),
     ("queue_waits_for_tokens", waiting, waits_with_a_token),
     ("send_queue_is_bounded", waiting, queues_without_bound),
     ("send_queue_is_counted", waiting, miscounts_a_queue),
     ("waiting_is_timed", waiting, waits_without_a_timer),
     ("waiting_is_timed", waiting, times_a_leaving_client),
+    ("wait_timer_is_soon_due", waiting, lets_a_client_wait_too_long),
     ("credit_is_conserved", client, sends_for_nothing),
     ("no_read_is_lost", client, forgets_a_read),
     ("queued_messages_are_referenced", waiting, queues_without_reference),
@@ -371,6 +417,7 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("nothing_is_left_on_the_stack", client, leaves_a_guard),
     ("nothing_is_left_on_the_stack", client, leaves_a_debt),
     ("nothing_is_left_on_the_stack", client, leaves_a_reference),
+    ("destroyed_devices_own_no_buffer", held, keeps_a_payer_after_the_end),
     ("only_references_are_dropped", client, calls_after_the_end),
 ]
 

@@ -57,10 +57,8 @@ class ObjectPort:
         """Offer the bytes; how many were taken."""
         target = self._target
         data = b"".join([bytes(buffer) for buffer in buffers])
+        target.offered = len(buffers)
         answer = target.host.callback(target.calling[-1], PortWrite(self.number, data))
-        now = b"".join([bytes(buffer) for buffer in buffers])
-        if now != data:
-            target.host.report("BUF-2", f"{data.hex()} until the write returns", now.hex())
         after = b"".join([bytes(buffer) for buffer in buffers])
         if after != data:
             target.host.report("BUF-2", f"{data.hex()} until the write returns", after.hex())
@@ -164,6 +162,8 @@ class PythonTarget:
         }
         self.devices: dict[str, Any] = {}
         self.owners: dict[str, ObjectOwner] = {}
+        self.offered: int | None = None
+        """How many buffers the latest port write offered."""
         self.calling: list[str] = []
         """The devices that are being called, the innermost last."""
         self._implementation = implementation
@@ -180,7 +180,7 @@ class PythonTarget:
         try:
             return self._perform(device, call, arguments)
         except NotImplementedError as error:
-            raise TargetError(f"{self.name}: {error or f'missing: {call}'}") from None
+            raise TargetError(f"{self.name}: {str(error) or f'missing: {call}'}") from None
         except Exception as error:
             rule = getattr(error, "rule", None)
             if isinstance(rule, str) and rule and not isinstance(error, Refused):
@@ -252,11 +252,9 @@ class PythonTarget:
                 data = device.migrate_data_marshall()
                 return Marshalled(bytes(data.message(bytes(8))), data)
             case "migrate_data_release":
-                message = bytes(arguments["data"].message(bytes(8)))
                 # As it stands now: whatever it refers to must not have changed (BUF-2).
                 message = bytes(arguments["data"].message(bytes(8)))
                 arguments["data"].release()
-                return message
                 return message
             case "opaque_get":
                 opaque = device.opaque_get()
@@ -277,9 +275,6 @@ class _NobodyCalls:
     def now_ms(self) -> int:
         """No time passes."""
         return 0
-
-    def report(self, rule: str, allowed: str, seen: str) -> None:
-        """Nobody looks closely yet."""
 
     def report(self, rule: str, allowed: str, seen: str) -> None:
         """Nothing is judged."""

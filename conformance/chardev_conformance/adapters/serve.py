@@ -30,6 +30,12 @@ from chardev_spec.events import Callback
 
 CHUNK: Final = 1 << 16
 
+NO_MORE_INPUT: Final = 43
+"""Exit status of a process whose input has ended."""
+
+ABANDONED: Final = 41
+"""Exit status of a process whose scenario was abandoned in the middle of a call."""
+
 NO_TIMERS: Final = Timers(None, {})
 
 
@@ -58,7 +64,7 @@ class Lines:
         while b"\n" not in self._buffer:
             chunk = os.read(self._input, CHUNK)
             if not chunk:
-                os._exit(0)
+                os._exit(NO_MORE_INPUT)
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return decode(line)
@@ -108,7 +114,7 @@ class Scenario:
     def perform(self, message: dict[str, Any]) -> None:
         """Perform one message of the checker that is not an answer."""
         if "abandon" in message:
-            os._exit(0)
+            os._exit(ABANDONED)
         device, call = message["device"], message["call"]
         self._now = message["now"]
         self._note_fired(device, call, message["arguments"])
@@ -155,7 +161,8 @@ class Scenario:
         if call == "retry_timer_fired":
             self._told[device] = Timers(None, told.wait_ms)
         elif call == "wait_timer_fired":
-            waits = {name: due for name, due in told.wait_ms.items() if name != arguments["client"]}
+            waits = dict(told.wait_ms)
+            waits.pop(arguments["client"], None)
             self._told[device] = Timers(told.retry_ms, waits)
 
     def _tell_timers(self, device: str) -> None:

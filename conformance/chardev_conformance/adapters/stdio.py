@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ from chardev_conformance.target import (
     Timers,
 )
 
-HELLO_SECONDS: Final = 20.0
+HELLO_SECONDS: Final = 10.0
 """How long a process may take to start: interpreters, and sanitizers on a busy machine, need a while."""
 
 ANSWER_SECONDS: Final = 5.0
@@ -65,6 +65,10 @@ STDERR_SHOWN: Final = 2000
 _SANITIZER: Final = re.compile(
     r"(?:ERROR: (?P<tool>\w+Sanitizer): (?P<what>[\w-]+)|runtime error: (?P<undefined>[^\n]+))"
 )
+
+
+_MISSING: Final = re.compile(r"^missing: (\w+)$", re.MULTILINE)
+"""What a function of a template says that was not filled in."""
 
 
 class _Ended(Exception):
@@ -111,7 +115,11 @@ class Connection:
         self._poll = select.poll()
         self._buffer = b""
         self._lines: list[bytes] = []
-        self.hello = self._start()
+        try:
+            self.hello = self._start()
+        except BaseException:
+            self.close()
+            raise
 
     # Life of the process
 
@@ -188,14 +196,10 @@ class Connection:
             if stream is not None:
                 stream.close()
         if self.calls == 0:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         process.wait()
 
     def close(self) -> None:
@@ -289,7 +293,11 @@ class Connection:
         return self._broke(f"it ended: exit status {status}")
 
     def _broke(self, how: str) -> _Ended:
-        found = [*_SANITIZER.finditer(self._stderr())]
+        errors = self._stderr()
+        missing = _MISSING.search(errors)
+        if missing is not None:
+            raise TargetError(f"{self.command.where}: missing: {missing[1]}")
+        found = [*_SANITIZER.finditer(errors)]
         if found:
             what = found[0]["what"] or "undefined behaviour"
             tool = found[0]["tool"] or "UndefinedBehaviorSanitizer"
@@ -309,6 +317,11 @@ class Connection:
         """Leave aside what it said on its standard error output so far."""
         self._errors.seek(0)
         self._errors.truncate()
+
+
+def _broken(error: _Ended) -> Broken:
+    """A finding: the process ended, or is endlessly busy (WR-5)."""
+    return Broken(error.symptom, str(error), ("WR-5",) if error.symptom == "hang" else ())
 
 
 def _signal_name(number: int) -> str:
@@ -382,7 +395,7 @@ class StdioTarget:
                 self._connection.send({"end": True})
                 message = self._connection.receive()
             except _Ended as error:
-                raise Broken(error.symptom, str(error)) from None
+                raise _broken(error) from None
             self._raise_broken(message)
 
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
@@ -405,7 +418,7 @@ class StdioTarget:
             )
             message = self._until_end(device)
         except _Ended as error:
-            raise Broken(error.symptom, str(error)) from None
+            raise _broken(error) from None
         # Not in a `finally`: what a finding leaves in the middle of a call stays there.
         connection.calls = depth
         return self._result(call, message)

@@ -7,6 +7,9 @@ LANGUAGES: Final = ("python", "c", "rust")
 
 FILES: Final = Path(__file__).parent / "template_files"
 
+SUFFIX: Final = ".template"
+"""Keeps a template apart from the modules of this package; the copy is called without it."""
+
 
 class TemplateError(Exception):
     """A template that cannot be written; the message says why."""
@@ -15,15 +18,17 @@ class TemplateError(Exception):
 def write_template(language: str, directory: Path) -> str:
     """Write the template for a language; what to do next."""
     source = FILES / language
-    files = sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    copies = {
+        directory / str(file.relative_to(source)).removesuffix(SUFFIX): file
+        for file in sorted(source.rglob("*"))
+        if file.is_file()
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            copy = directory / file.relative_to(source)
+        for copy in copies:
             if copy.exists():
                 raise TemplateError(f"{copy}: exists already; nothing is overwritten")
-        for file in files:
-            copy = directory / file.relative_to(source)
+        for copy, file in copies.items():
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     except OSError as error:

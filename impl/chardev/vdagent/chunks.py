@@ -15,12 +15,10 @@ What it has of an unfinished header or part is its whole state, and migrates.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from .messages import PART_MAX
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "CLIENT_PORT",
@@ -76,33 +74,43 @@ class ChunkReader:
         """Read on until a part is complete.
 
         `read` is asked for at most so many bytes and gives none when there are none now.
+        It is asked until it gives none, however little it gave before: only then does a port watch
+        for more.
         Returns the chunk's port and the part; None when there is nothing to read.
 
         Raises:
             BadChunk: the chunk is for a port that does not exist.
         """
-        while not self.remaining:
-            self.header += read(HEADER_SIZE - len(self.header))
-            if len(self.header) < HEADER_SIZE:
+        if not self.remaining:
+            if not self._read_header(read):
                 return None
-            port, size = HEADER.unpack(self.header)
-            if port not in {CLIENT_PORT, SERVER_PORT}:
-                raise BadChunk(
-                    f"a chunk is for port {port}; there are {CLIENT_PORT} (client) and {SERVER_PORT} (server)"
-                )
-            self.port, self.remaining = port, size
-            if not size:
+            if not self.remaining:
                 self.header = b""
-                return port, b""
+                return self.port, b""
         size = min(self.remaining, PART_MAX)
-        data = read(size - len(self.partial))
-        if self.partial:
-            data = self.partial + data
-        if len(data) < size:
-            self.partial = data
-            return None
+        data = self.partial
+        while len(data) < size:
+            more = read(size - len(data))
+            if not more:
+                self.partial = data
+                return None
+            data += more
         self.partial = b""
         self.remaining -= size
         if not self.remaining:
             self.header = b""
         return self.port, data
+
+    def _read_header(self, read: Callable[[int], bytes]) -> bool:
+        while len(self.header) < HEADER_SIZE:
+            more = read(HEADER_SIZE - len(self.header))
+            if not more:
+                return False
+            self.header += more
+        port, size = HEADER.unpack(self.header)
+        if port not in {CLIENT_PORT, SERVER_PORT}:
+            raise BadChunk(
+                f"a chunk is for port {port}; there are {CLIENT_PORT} (client) and {SERVER_PORT} (server)"
+            )
+        self.port, self.remaining = port, size
+        return True

@@ -21,23 +21,19 @@ have come between (CB-1), and a callback about a client that is gone does nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from chardev.device import Device
 from chardev.errors import CannotMarshall
+from chardev.interfaces import Bytes, Callbacks, Port
 
 from . import migration
 from .chunks import CLIENT_PORT, SERVER_PORT, BadChunk, ChunkReader, chunk
 from .filtering import MessageFilter
 from .messages import BadAgentMessage, MessageType, message
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
-    from chardev.device import Device
-    from chardev.interfaces import Bytes, Callbacks, Port
-
-    CreateDevice: TypeAlias = "Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]"
+CreateDevice: TypeAlias = Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]
 
 __all__ = ["CLIENT_WINDOW", "AgentDevice", "AgentOwner"]
 

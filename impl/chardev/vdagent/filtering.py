@@ -9,14 +9,11 @@ peer that joins inside one gets nothing of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+
+from chardev.interfaces import Bytes
 
 from .messages import HEADER_SIZE, PART_MAX, BadAgentMessage, MessageHeader
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chardev.interfaces import Bytes
 
 __all__ = ["MessageFilter"]
 

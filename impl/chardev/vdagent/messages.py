@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from chardev.interfaces import Bytes
+from chardev.interfaces import Bytes
 
 __all__ = [
     "HEADER_SIZE",

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from chardev.errors import BadMigrationData
+from chardev.interfaces import Bytes
 
 from .chunks import CLIENT_PORT, HEADER_SIZE, PART_MAX, SERVER_PORT
-
-if TYPE_CHECKING:
-    from chardev.interfaces import Bytes
 
 __all__ = ["DATA_OFFSET", "HEADER", "StreamState", "is_connected", "parse"]
 

@@ -1,0 +1,348 @@
+"""The proof of one function: all its paths, and a verdict for every obligation.
+
+Theory of operation
+===================
+An obligation is one invariant, or one fact of the rely, at one cut of one function; many paths may arrive there.
+It is proved when it is proved on every path.
+The claims of a cut are put to the solver together, because they nearly always hold; only if that fails, one by one.
+A claim that is not proved is a `Failure`, with the model that the solver gave; `unknown` is a failure too.
+
+Whatever raises an exception that is no error of the contract fails as well, wherever it is.
+An error of the contract must come before anything has changed: that is the obligation `refusals change nothing`.
+"""
+
+import inspect
+import time
+import traceback
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Any, Final, get_args
+
+import z3
+
+from chardev_proofs.cuts import Claim, Cuts, Moment, generators
+from chardev_proofs.explore import (
+    Explorer,
+    MergeRefused,
+    Path,
+    PathEnd,
+    conjunction,
+    restart_names,
+)
+from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted
+from chardev_proofs.rely import Terms
+from chardev_proofs.state import DEVICE_KINDS, SymState
+from chardev_proofs.tables import fresh
+from chardev_proofs.templates import Template, Universe, template
+from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, bool_term, int_term
+from chardev_spec.conditions import Frame
+from chardev_spec.contract import Contract
+from chardev_spec.errors import BadMigrationDataError, ContractError
+from chardev_spec.events import ChooseGoOn, ChooseOffer, Loop, Peer
+from chardev_spec.invariants import EVENT_INVARIANTS, INVARIANTS, Invariant, Scope
+from chardev_spec.state import Device
+
+ROW: Final = {Scope.CLIENT: "clients", Scope.BUFFER: "buffers"}
+
+
+@dataclass
+class Failure:
+    """Why an obligation is not proved.
+
+    `before` and `after` are the values that differ, by the name of what has them.
+    """
+
+    reason: str
+    steps: list[str]
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+    term: str = ""
+
+
+@dataclass
+class Obligation:
+    """One invariant at one cut of one function."""
+
+    invariant: str
+    rules: tuple[str, ...]
+    function: str
+    segment: str
+    seconds: float = 0.0
+    paths: int = 0
+    failure: Failure | None = None
+
+    @property
+    def proved(self) -> bool:
+        """Whether it holds on every path."""
+        return self.failure is None
+
+    @property
+    def name(self) -> str:
+        """Its stable id."""
+        return f"{self.invariant} @ {self.function} : {self.segment}"
+
+
+@dataclass
+class Report:
+    """All obligations of one function, and what the proof took."""
+
+    function: str
+    obligations: list[Obligation]
+    paths: int
+    checks: int
+    seconds: float
+    heads: int = 0
+    impossible: int = 0
+
+
+_prepared: dict[Any, tuple[list[tuple[Invariant, Template]], Universe]] = {}
+"""The templates of a machine's invariants, and what they say of every row; made once."""
+
+
+class FunctionProof:
+    """Proves one function of a machine."""
+
+    def __init__(self, function: str, machine: type[Contract] = Contract, *, invariants: list[Invariant] | None = None) -> None:
+        self.function = function
+        self.machine = machine
+        self.invariants = INVARIANTS if invariants is None else invariants
+        self.obligations: dict[tuple[str, str], Obligation] = {}
+        self.refused: set[str] = set()
+        self.lifted = lifted(machine, function, self.refused)
+        self.memory: dict[Any, Any] = {}
+        self.explorer = Explorer()
+        key = (machine, tuple(each.name for each in self.invariants))
+        if key not in _prepared:
+            templates = self._templates()
+            rows = [(ROW[each.scope], made) for each, made in templates if each.scope in ROW]
+            _prepared[key] = templates, Universe(rows)
+        self.templates, self.universe = _prepared[key]
+
+    def _templates(self) -> list[tuple[Invariant, Template]]:
+        plain = lifted(self.machine, "", set())
+        path = Path([], self.explorer)
+        return [
+            (each, template(each.holds, plain, path, ROW.get(each.scope)))
+            for each in self.invariants
+            if each.scope != Scope.EVENT
+        ]
+
+    def run(self) -> Report:
+        """Run every path."""
+        began = time.perf_counter()
+        self.explorer.run(self._follow)
+        seconds = time.perf_counter() - began
+        return Report(
+            self.function,
+            list(self.obligations.values()),
+            self.explorer.paths,
+            self.explorer.checks,
+            seconds,
+            len(self.memory.get("heads", {})),
+        )
+
+    # One path
+
+    def _follow(self, path: Path) -> None:
+        restart_names(0)
+        state = SymState(path)
+        cuts = Cuts(path, state, self.templates, self._judge, self.memory)
+        machine = self.lifted(state)  # type: ignore[arg-type]
+        frame = Frame()
+        state.frame = frame
+        state.universe = self.universe
+        if self.function == "create":
+            _initial(state)
+            cuts.moment = Moment.of(state)
+        else:
+            public = self.function not in PROCEDURES
+            cuts.enter(broken=PROCEDURES.get(self.function, frozenset()), public=public)
+            if not public:
+                frame.raised = SymBool(fresh("raised", z3.BoolSort()))  # type: ignore[assignment]
+                frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))  # type: ignore[assignment]
+                frame.limited = SymBool(fresh("limited", z3.BoolSort()))  # type: ignore[assignment]
+                frame.moved = SymInt(fresh("moved"))  # type: ignore[assignment]
+                path.add(int_term(frame.moved) >= 0)
+        try:
+            self._perform(cuts, machine, frame)
+        except (ContractError, BadMigrationDataError) as error:
+            self._judge(cuts, f"raises {type(error).__name__}", [self._unchanged(cuts)])
+        except UnsupportedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is raised is a violation, and is reported
+            self._exception(cuts, error)
+
+    def _perform(self, cuts: Cuts, machine: Any, frame: Frame) -> None:
+        method = getattr(machine, self.function)
+        result = method(frame, *self._arguments(method, cuts.path))
+        if inspect.isgenerator(result):
+            self._drive(cuts, result)
+        if self.function == "create":
+            cuts.state.device.terms["frames"] = z3.IntVal(0)
+            cuts.prove_initial("return")
+        else:
+            cuts.leave("return", public=self.function not in PROCEDURES)
+
+    def _arguments(self, method: Any, path: Path) -> list[Any]:
+        parameters = list(inspect.signature(method).parameters.values())
+        original = inspect.signature(getattr(self.machine, self.function)).parameters
+        parameters = [each for each in original.values() if each.name not in {"self", "frame"}]
+        return [_argument(each.name, each.annotation, path) for each in parameters]
+
+    def _drive(self, cuts: Cuts, generator: Any) -> None:
+        cuts.generator = generator
+        answer: Any = None
+        while True:
+            try:
+                event = generator.send(answer)
+            except StopIteration:
+                return
+            chain = generators(generator)
+            where = chain[-1].gi_code.co_name
+            label = f"{where} {type(event).__name__}"
+            if isinstance(event, Loop):
+                cuts.loop(generator, f"{where} loop")
+                answer = True
+            elif isinstance(event, ChooseGoOn):
+                answer = SymBool(fresh("goes_on", z3.BoolSort()))
+            elif isinstance(event, ChooseOffer):
+                available = int_term(event.available)
+                self._claim(cuts, label, "a choice is possible", ("WR-3",), available >= 1)
+                chosen = fresh("offered")
+                cuts.path.add(chosen >= 1, chosen <= available)
+                answer = SymInt(chosen)
+            elif isinstance(event, ProcedureCall):
+                cuts.procedure(f"{where} {event.name}", event)
+                answer = None
+            else:
+                self._events(cuts, label, event)
+                answer = cuts.callback(label, event)
+
+    def _events(self, cuts: Cuts, label: str, event: Any) -> None:
+        if cuts.path.replaying():
+            return
+        known = {each.name for each in self.invariants}
+        for invariant in EVENT_INVARIANTS.get(type(event), ()):
+            if invariant.name not in known:
+                continue
+            machine = lifted(self.machine, "", self.refused)(cuts.state)  # type: ignore[arg-type]
+            if invariant.name == "only_references_are_dropped":
+                # It asks for the kind of the event, which is no symbolic value.
+                holds: Any = invariant.holds(machine, event)
+            else:
+                try:
+                    holds = cuts.state.merge(lambda each=invariant: each.holds(machine, event))  # type: ignore[misc]
+                except MergeRefused as error:
+                    raise UnsupportedError(f"{invariant.name}: {error}") from error
+            self._claim(cuts, label, invariant.name, invariant.rules, bool_term(holds))
+
+    # Verdicts
+
+    def _claim(self, cuts: Cuts, label: str, name: str, rules: tuple[str, ...], term: z3.BoolRef) -> None:
+        if not cuts.path.replaying():
+            self._judge(cuts, label, [Claim(name, rules, term)])
+
+    def _judge(self, cuts: Cuts, label: str, claims: list[Claim]) -> None:
+        if cuts.path.replaying():
+            return
+        path = cuts.path
+        claims = [Claim(each.name, each.rules, z3.simplify(each.holds)) for each in claims]
+        began = time.perf_counter()
+        terms = [each.holds for each in claims if not z3.is_true(each.holds)]
+        together = not terms or path.check(z3.Not(conjunction(terms))) == z3.unsat
+        share = (time.perf_counter() - began) / max(len(claims), 1)
+        for claim in claims:
+            key = (claim.name, label)
+            if key not in self.obligations:
+                self.obligations[key] = Obligation(claim.name, claim.rules, self.function, label)
+            obligation = self.obligations[key]
+            obligation.paths += 1
+            obligation.seconds += share
+            if together or obligation.failure is not None:
+                continue
+            began = time.perf_counter()
+            result = path.check(z3.Not(claim.holds))
+            obligation.seconds += time.perf_counter() - began
+            if result != z3.unsat:
+                obligation.failure = self._failure(cuts, claim, result)
+
+    def _failure(self, cuts: Cuts, claim: Claim, result: z3.CheckSatResult) -> Failure:
+        if result == z3.unknown:
+            return Failure(f"unknown: {cuts.path.solver.reason_unknown()}", list(cuts.path.steps))
+        model = cuts.path.solver.model()
+        before, after = {}, {}
+        for name, term in cuts.state.device.terms.items():
+            old = model.eval(cuts.moment.device[name], model_completion=True)
+            new = model.eval(term, model_completion=True)
+            before[f"device.{name}"] = str(old)
+            if not old.eq(new):
+                after[f"device.{name}"] = str(new)
+        return Failure("refuted", list(cuts.path.steps), before, after, str(claim.holds)[:2000])
+
+    def _unchanged(self, cuts: Cuts) -> Claim:
+        old, state = cuts.moment, cuts.state
+        same = [state.device.terms[name] == old.device[name] for name in DEVICE_KINDS]
+        tables = [
+            table.version is version for table, version in zip(state.tables, old.versions, strict=True)
+        ]
+        first = cuts.state.era <= 1
+        return Claim("refusals change nothing", ("CB-1",), z3.And(*same, *tables, first))
+
+    def _exception(self, cuts: Cuts, error: Exception) -> None:
+        entries = [
+            f"{each.filename.rpartition('/')[2]}:{each.lineno} {each.name}"
+            for each in traceback.extract_tb(error.__traceback__)
+            if "chardev_spec" in each.filename
+        ]
+        where = entries[-1] if entries else "?"
+        if cuts.path.check() == z3.unsat:
+            raise PathEnd("impossible")
+        key = ("no exception", where.rpartition(" ")[2])
+        obligation = Obligation(key[0], ("CB-1",), self.function, key[1])
+        obligation.failure = Failure(f"{type(error).__name__} at {where}: {error}", list(cuts.path.steps))
+        self.obligations[key] = obligation
+
+
+def _initial(state: SymState) -> None:
+    """The state before `create`: the specification's own defaults, no rows."""
+    start = Device()
+    for name, kind in DEVICE_KINDS.items():
+        value: Any = getattr(start, name)
+        if kind == int | None:
+            assert value is None
+            state.device.terms[name] = z3.IntVal(0)
+        else:
+            state.device.terms[name] = bool_term(value) if kind is bool else int_term(value)
+    state.device.terms["frames"] = z3.IntVal(1)
+
+
+def _argument(name: str, kind: Any, path: Path) -> Any:
+    """Any argument of a parameter's type; handles and opaque ones are numbers above zero."""
+    if isinstance(kind, UnionType) or NoneType in get_args(kind):
+        if SymBool(fresh(f"no_{name}", z3.BoolSort())):
+            return None
+        kind = next(each for each in get_args(kind) if each is not NoneType)
+        term = fresh(name)
+        path.add(term > 0)
+        return SymInt(term)
+    if kind is bool:
+        return SymBool(fresh(name, z3.BoolSort()))
+    if kind is int:
+        return SymInt(fresh(name))
+    if kind is bytes:
+        size = fresh(f"{name}_size")
+        path.add(size >= 0)
+        return SymBytes(size)
+    if kind is Peer:
+        term = fresh(name)
+        path.add(term > 0)
+        return SymInt(term)
+    raise UnsupportedError(f"an argument of type {kind}")
+
+
+def prove(function: str, machine: type[Contract] = Contract, **options: Any) -> Report:
+    """The report on one function."""
+    return FunctionProof(function, machine, **options).run()
+
+
+__all__ = ["Failure", "FunctionProof", "Obligation", "Report", "Terms", "prove"]

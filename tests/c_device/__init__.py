@@ -1,0 +1,1 @@
+"""A small device in C, and its seeded defects: the checker's test objects."""

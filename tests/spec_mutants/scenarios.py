@@ -1,0 +1,473 @@
+"""Random calls of one machine, written down as far as it can be observed.
+
+Theory of operation
+===================
+A seed is a scenario: `Scenario` makes the same calls and answers for every machine that behaves the same.
+What it writes down is what the contract speaks of: each callback, each choice that is left open, each result or error,
+and after each call, the timers.
+A choice counts, because a machine that leaves less open is a contract that refuses devices which it should accept.
+
+The first thing that another machine writes differently ends the run (`Noticed`); so does an invariant that does not
+hold, an exception that is no contract error, and a call that does not end.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from chardev_proofs.mutation import SOURCES
+from chardev_spec.contract import Contract
+from chardev_spec.errors import BadMigrationDataError, ContractError
+from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite, ReadOneMsgFromDevice
+from chardev_spec.record import MigrateData, Record, encode
+from chardev_spec.runner import InvariantViolationError, Runner
+from chardev_spec.state import UINT32_MAX
+from tests.spec.owner import HEADER, Boom
+from tests.spec.random_calls import MAXIMUM_BUFFER, PEERS, Held, RandomCalls, Witness, message_of
+
+STEPS: Final = 60
+"""Steps from outside in one scenario; each may hold some forty calls in callbacks."""
+
+MOST_CALLBACKS: Final = 5_000
+"""More in one scenario are taken for an endless loop; the contract's longest make some hundreds."""
+
+MOST_SECONDS: Final = 1.0
+"""More processor time for one scenario is taken for an endless loop; the contract's longest take some hundredths."""
+
+MIXTURE: Final = (0.0, 0.3, 1.0, 1.0, 3.0)
+"""What a scenario makes of each weight: all of some calls, little of others, none of a few (swarm choice)."""
+
+DISTURBS: Final = frozenset(
+    "stop start reset reset_dev_instance client_remove client_add destroy retry_timer tokens_add".split()
+)
+DISTURBING: Final = 3
+"""How much more often these calls are made inside a callback: they change what the frame below relies on (CB-1)."""
+
+FOREIGN_PORT: Final = 3
+"""A port that another device has."""
+
+
+class Noticed(BaseException):
+    """What gives a mutant away; no part of it may swallow this, so it is no `Exception`.
+
+    `how` is "invariant", "exception", "endless", "comparison", or "derailed": the calls themselves came to a state that
+    they cannot go on from.
+    """
+
+    def __init__(self, how: str, what: str) -> None:
+        super().__init__(f"{how}: {what}")
+        self.how = how
+        self.what = what
+
+
+def unexpected(error: Exception) -> Noticed:
+    """What an exception that is no contract error says: the machine broke, or only the calls."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    broke = trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == SOURCES
+    return Noticed("exception" if broke else "derailed", f"{type(error).__name__}: {error}")
+
+
+class Script:
+    """What the contract wrote down, entry by entry; a machine that writes anything else is noticed."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = iter(entries)
+
+    def __call__(self, entry: Any) -> None:
+        """The next entry of the machine under test."""
+        expected = next(self._entries, None)
+        if entry != expected:
+            raise Noticed("comparison", f"{entry} instead of {expected}")
+
+    def end(self) -> None:
+        """The machine under test has written its last entry."""
+        self(None)
+
+
+def _quiet(judging: Callable[..., None]) -> Callable[..., None]:
+    def judge_nothing(*arguments: Any, **keywords: Any) -> None:
+        with suppress(AssertionError, KeyError):
+            judging(*arguments, **keywords)
+
+    return judge_nothing
+
+
+class Quiet(Witness):
+    """Keeps the books that the calls are chosen by, and judges nothing."""
+
+    take = _quiet(Witness.take)
+    ref = _quiet(Witness.ref)
+    unref = _quiet(Witness.unref)
+    send = _quiet(Witness.send)
+    announce = _quiet(Witness.announce)
+    get = _quiet(Witness.get)
+    remove = _quiet(Witness.remove)
+    restored = _quiet(Witness.restored)
+
+
+class Scenario(RandomCalls):
+    """The random calls, more of them wrong, and everything that can be observed written down."""
+
+    def __init__(
+        self,
+        seed: int,
+        write: Callable[[Any], None],
+        *,
+        machine: type[Contract] = Contract,
+        invariants: bool = False,
+    ) -> None:
+        self._write = write
+        self.calls = 0
+        self._callbacks = 0
+        chance = Random(f"mixture {seed}")  # noqa: S311 - repeatable, not secret
+        choose = chance.choice
+        self._nesting = choose((0.1, 0.25, 0.4, 0.5))
+        self._raising = choose((0.0, 0.0, 0.02, 0.2, 0.5))
+        self._largest = choose((0, 1, 3, MAXIMUM_BUFFER, MAXIMUM_BUFFER))
+        self._reusing = choose((0.0, 0.0, 0.5))
+        self._going_on = choose((0.3, 0.8, 1.0))
+        self._reading = choose((0.2, 0.5, 0.8))
+        self._taking = choose(((0.3, 0.5, 0.05), (0.7, 0.1, 0.0), (0.1, 0.6, 0.0), (0.1, 0.1, 0.2)))
+        super().__init__(seed, machine=machine, invariants=invariants, witness=Quiet())
+        self.runner.add_port(FOREIGN_PORT)
+        self.runner.state.ports[FOREIGN_PORT].attached_elsewhere = True
+        self.actions = (
+            *self.actions,
+            (1.5, self.mistake),
+            (0.5, self.migrate),
+            (5.0, self.revive),
+            (4.0, self.burst),
+            (0.5, self.grant_much),
+            (0.1, self.destroy),
+            (0.3, self.add_large),
+            (0.3, self.get_large),
+        )
+        self._outside = [weight * choose(MIXTURE) for weight, _ in self.actions]
+        self._outside[[action.__name__ for _, action in self.actions].index("revive")] += 2.0
+        self._inside = [
+            weight * (DISTURBING if getattr(action, "__name__", "") in DISTURBS else 1)
+            for weight, (_, action) in zip(self._outside, self.actions, strict=True)
+        ]
+        self._weights = self._outside
+
+    def perform(self) -> None:
+        """The whole scenario; raises `Noticed`."""
+        with _stopwatch():
+            self.run(STEPS)
+            self._rest, self._left = True, 0
+            self.finish()
+
+    # Writing down
+
+    def answer(self, event: Callback) -> int | str | None:
+        """Perform a callback."""
+        self._callbacks += 1
+        if self._callbacks > MOST_CALLBACKS:
+            raise Noticed("endless", f"more than {MOST_CALLBACKS} callbacks")
+        self._write(event)
+        self.note(event)
+        message = self.read() if isinstance(event, ReadOneMsgFromDevice) else None
+        luck = self.random.random
+        while self._left > 0 and len(self.runner.stack) <= self.depth and luck() < self._nesting:
+            self.step()
+        if not self._rest and message is None and luck() < self._raising:
+            raise Boom(type(event).__name__)
+        return self.take(event) if isinstance(event, PortWrite) else message
+
+    def read(self) -> str | None:
+        """A message, or nothing."""
+        return None if self._rest or self.random.random() >= self._reading else self.witness.read()
+
+    def take(self, event: PortWrite) -> int:
+        """How much the port takes: all, nothing, a part, or it fails."""
+        size, luck = len(event.data), self.random.random()
+        everything, nothing, failure = self._taking
+        if self._rest or luck < everything:
+            taken = size
+        elif luck < everything + nothing:
+            taken = 0
+        elif luck < everything + nothing + failure:
+            return self.random.choice((-1, size + 1))
+        else:
+            taken = self.random.randint(0, size)
+        self.witness.take(event.data[:taken])
+        return taken
+
+    def choose(self, event: Choice) -> int | bool:
+        """Settle a choice."""
+        self._write(event)
+        if isinstance(event, ChooseGoOn):
+            return self._rest or self.random.random() < self._going_on
+        if event.available < 1:
+            raise Noticed("exception", "a choice among nothing")
+        return self.random.randint(1, event.available)
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call the API."""
+        self.calls += 1
+        try:
+            result = super().call(function, *arguments)
+        except (ContractError, BadMigrationDataError, Boom) as error:
+            self._write((function, type(error), str(error)))
+            raise
+        except InvariantViolationError as error:
+            raise Noticed("invariant", error.invariant.name) from error
+        except Exception as error:
+            raise unexpected(error) from error
+        self._write((function, _observable(function, result)))
+        return result
+
+    def step(self) -> None:
+        """Take a step; the timers can be observed after it, also in a callback: one that is armed may fire there."""
+        self._weights = self._inside if self.runner.stack else self._outside
+        super().step()
+        self._write_timers()
+
+    def _write_timers(self) -> None:
+        state = self.runner.state
+        device = state.device
+        retry = device.retry_due_ms if device.retry_armed else None
+        self._write(
+            (retry, [(row.peer, row.wait_due_ms) for row in state.clients if row.wait_armed])
+        )
+
+    # More calls
+
+    def get(self) -> None:
+        """A buffer for a client or the server, in some scenarios a small one."""
+        peer = self.random.choice((*PEERS, *PEERS, None))
+        size = self.random.randint(0, self._largest)
+        attachment = None if peer is None else self.witness.attachment.get(peer)
+        handle = self.call("write_buffer_get", peer, size)
+        if peer is not None:
+            self.witness.get(attachment, given=handle is not None)
+        if handle is not None:
+            self.held.append(Held(handle, size, attachment, self.witness.epoch))
+
+    def _take_held(self) -> Held:
+        """A held buffer, in some scenarios often one that is used again."""
+        held = super()._take_held()
+        if self.random.random() < self._reusing:
+            self.held.append(held)
+        return held
+
+    def mistake(self) -> None:
+        """A call that breaks the contract, or is at the edge of what it allows."""
+        choose, randint = self.random.choice, self.random.randint
+        peer = choose(PEERS)
+        calls: tuple[tuple[Any, ...], ...] = (
+            ("write_buffer_get", choose((peer, None)), -1),
+            ("write_buffer_get_server_no_token", -1),
+            ("reset_dev_instance", FOREIGN_PORT),
+            ("send_to_client_tokens_add", peer, choose((-1, UINT32_MAX + 1))),
+            ("send_to_client_tokens_set", peer, choose((-1, UINT32_MAX + 1))),
+            ("write_buffer_release_without_device", self._any_buffer()),
+            ("write_buffer_release", self._any_buffer()),
+            ("write_buffer_add", self._any_buffer(), b""),
+            ("marshaller_unref", self._any_buffer()),
+            ("opaque_get",),
+            ("migrate_data_marshall_empty",),
+            ("restore", self._damaged()),
+            ("client_remove", peer),
+            ("client_add", peer, True, *self._sizes(randint(0, 2)), False),
+        )
+        function, *arguments = choose(calls)
+        if function in {"client_remove", "write_buffer_add", "write_buffer_release"}:
+            self._with_books(function, arguments)
+        elif function == "client_add":
+            self._add_by(arguments)
+        else:
+            self.call(function, *arguments)
+
+    def _sizes(self, wrong: int) -> list[int]:
+        """Queue size, window and send tokens, one of which no type of the header can carry."""
+        sizes = [2, 4, 2]
+        sizes[wrong] = self.random.choice((-1, UINT32_MAX + 1))
+        return sizes
+
+    def _any_buffer(self) -> int:
+        """A buffer in any place, or one that is gone or never was."""
+        rows = [row.handle for row in self.runner.state.buffers]
+        return self.random.choice([*rows, 0])
+
+    def _with_books(self, function: str, arguments: list[Any]) -> None:
+        """A call that is legal by chance, and changes what the books say."""
+        if function == "client_remove":
+            self.client_remove()
+            return
+        [handle, *_] = arguments
+        self.held = [held for held in self.held if held.handle != handle]
+        self.call(function, *arguments)
+
+    def _add_by(self, arguments: list[Any]) -> None:
+        [peer, flow_control, _, window, send_tokens, _] = arguments
+        if peer not in self.witness.attachment:
+            self.witness.attach(peer, window, send_tokens, flow_control=flow_control)
+        self.call("client_add", *arguments)
+
+    def add_large(self) -> None:
+        """A client with as much of everything as the header's types carry."""
+        peer, choose = self.random.choice(PEERS), self.random.choice
+        most = (UINT32_MAX, UINT32_MAX - 1)
+        self._add_by([peer, True, choose(most), choose(most), choose(most), choose((False, True))])
+
+    def revive(self) -> None:
+        """What was stopped or reset has a port and runs again."""
+        device = self.runner.state.device
+        if device.port is None or self.random.random() < 0.1:
+            self.call("reset_dev_instance", self.random.choice((1, 2)))
+        if not device.running or self.random.random() < 0.2:
+            self.call("start")
+
+    def burst(self) -> None:
+        """Some buffers at once, so that a write offers several."""
+        for _ in range(self.random.randint(2, 4)):
+            self.attempt(self.get)
+        for _ in range(min(3, len(self.held))):
+            self.attempt(self.add)
+
+    def grant_much(self) -> None:
+        """A grant that goes to the limit of the header's types, and by repetition beyond."""
+        peer = self.peer()
+        self.witness.grant(peer, UINT32_MAX, replaces=False)
+        self.call("send_to_client_tokens_add", peer, UINT32_MAX)
+
+    def get_large(self) -> None:
+        """A buffer of which few fit in what may be kept for reuse (BUF-5)."""
+        handle = self.call("write_buffer_get_server_no_token", 400 * 1024)
+        self.held.append(Held(handle, 0, None, 0))
+
+    def _damaged(self) -> bytes:
+        """A migration message that is wrong in one place, or nearly."""
+        choose, size = self.random.choice, self.random.choice((0, 3))
+        record = Record(
+            choose((0, 1, 1, 2)),
+            choose((0, 1, 1, 255)),
+            choose((0, 3, 4, UINT32_MAX)),
+            choose((0, 2, UINT32_MAX)),
+            choose((size, size, size + 1, UINT32_MAX)),
+            choose((0, 1, 4, UINT32_MAX)),
+            choose((0, 32, 33, 33, 34, UINT32_MAX)),
+        )
+        message = HEADER + encode(record) + b"x" * size
+        return message[: choose((0, 32, 33, 34, 99))]
+
+    def migrate(self) -> None:
+        """A move that comes back: stop, marshall, remove, attach and wait, restore."""
+        state = self.runner.state
+        peers = [row.peer for row in state.clients]
+        for peer in peers[1:]:
+            self.witness.attachment.pop(peer, None)
+            self.attempt(lambda peer=peer: self.call("client_remove", peer))  # type: ignore[misc]
+        self.attempt(self.stop)
+        data = self.call("migrate_data_marshall")
+        self.witness.marshal()
+        self.marshaller_references.extend(data.buffers)
+        [row] = state.clients
+        self.witness.attachment.pop(row.peer, None)
+        self.attempt(lambda: self.call("client_remove", row.peer))
+        self.attempt(lambda: self._add_by([row.peer, row.flow_control, 2, row.window, 1, True]))
+        if self.random.random() < 0.5:
+            self.attempt(self.get)
+        if self.random.random() < 0.5:
+            self.attempt(self.start)
+        self.call("restore", message_of(data))
+
+    def create_another(self) -> None:
+        """Another device, from counts at the edge of what the header's types carry, on a port that may be taken."""
+        ports = self.runner.state.ports
+        edges = (-1, 0, UINT32_MAX, UINT32_MAX + 1)
+        self.runner = Runner(
+            self, machine=type(self.runner.machine), invariants=self.runner.invariants
+        )
+        self.runner.state.ports.update(ports)
+        port = self.random.choice((1, 1, 1, FOREIGN_PORT))
+        self.call("create", port, self.random.choice(edges), self.random.choice(edges))
+
+    # The end
+
+    def finish(self) -> None:
+        """Serve every debt, end whatever is awaited or sealed, give it a port, and destroy it in the end."""
+        state = self.runner.state
+        if not state.device.destroyed:
+            self.attempt(self.serve_debts)
+            for peer in PEERS:
+                if state.device.awaiting is not None or state.device.sealed:
+                    self.attempt(lambda peer=peer: self.call("client_remove", peer))  # type: ignore[misc]
+            self.attempt(lambda: self.call("reset_dev_instance", 1))
+            self.attempt(self.start)
+            self.attempt(self.serve_debts)
+            self.attempt(self.destroy)
+        if self.seed % 4 > 0:
+            return
+        for function, *arguments in _AFTER_DESTROY:
+            self.attempt(lambda f=function, a=arguments: self.call(f, *a))  # type: ignore[misc]
+        for held in self.held:
+            self.attempt(lambda held=held: self.call("write_buffer_add", held.handle, b""))  # type: ignore[misc]
+            self.attempt(lambda held=held: self.call("write_buffer_release", held.handle))  # type: ignore[misc]
+            for _ in range(2):
+                self.attempt(
+                    lambda held=held: self.call("write_buffer_release_without_device", held.handle)  # type: ignore[misc]
+                )
+        while self.marshaller_references:
+            self.attempt(self.unref_marshalled)
+        self.attempt(self.create_another)
+        self._write_timers()
+
+
+_AFTER_DESTROY: Final[tuple[tuple[Any, ...], ...]] = (
+    ("opaque_get",),
+    ("client_exists", "a"),
+    ("client_add", "a", True, 1, 3, 1, False),
+    ("client_remove", "a"),
+    ("start",),
+    ("stop",),
+    ("wakeup",),
+    ("retry_timer_fired",),
+    ("wait_timer_fired", "a"),
+    ("send_to_client_tokens_add", "a", 1),
+    ("send_to_client_tokens_set", "a", 1),
+    ("send_to_client_tokens_add", "a", -1),
+    ("write_buffer_get", None, -1),
+    ("write_buffer_get_server_no_token", -1),
+    ("write_buffer_release", 0),
+    ("write_buffer_add", 0, b""),
+    ("reset_dev_instance", None),
+    ("reset_dev_instance", FOREIGN_PORT),
+    ("reset_dev_instance", 1),
+    ("reset",),
+    ("migrate_data_marshall",),
+    ("migrate_data_marshall_empty",),
+    ("restore", b""),
+    ("destroy",),
+)
+"""Calls on a destroyed device; nearly all are contract errors (LC-5)."""
+
+
+def _observable(function: str, result: Any) -> Any:
+    """What of a result means the same for every machine: a buffer is one or none, whatever its handle."""
+    if isinstance(result, tuple) and hasattr(result, "write_data"):
+        data: MigrateData = result  # type: ignore[assignment]
+        return (tuple(data.record), data.write_data, len(data.buffers))
+    return result is not None if function.startswith("write_buffer_get") else result
+
+
+@contextmanager
+def _stopwatch() -> Iterator[None]:
+    """Interrupt what uses too much processor time; again and again, should it be swallowed."""
+
+    def expired(*_: object) -> None:
+        raise Noticed("endless", f"more than {MOST_SECONDS} s")
+
+    before = signal.signal(signal.SIGVTALRM, expired)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS, 0.05)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
