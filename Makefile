@@ -9,10 +9,10 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check test pytest test-newer docs bench mutants constraints clean
+.PHONY: help check test pytest test-newer docs bench mutants spec-mutants constraints clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 check: $(ENV)/ready-to-check ## compare the bundled device with the specification, in memory and over a pseudo-terminal
 	$(ENV)/bin/chardev check $(ARGS)
@@ -44,6 +44,9 @@ bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
 
 mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes the table of the docs
 	$(RUN) -m tests.mutants --output docs/defects.rst $(ARGS)
+
+spec-mutants: $(ENV)/ready-to-test ## look for every machine-made mutant of the specification; writes the page of the docs
+	$(RUN) -m tests.spec_mutants --output docs/spec-mutants.rst $(ARGS)
 
 constraints: ## make constraints.txt anew: the current versions of all that `make test` installs
 	rm -rf .venv-constraints

@@ -15,7 +15,9 @@ def main() -> int:
     chosen = sys.argv[1:] or [*scripts]
     unknown = [name for name in chosen if name not in scripts]
     if unknown:
-        print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(scripts)}", file=sys.stderr)
+        print(
+            f"bench: no benchmark {unknown[0]!r}; there are {', '.join(scripts)}", file=sys.stderr
+        )
         return 2
     for name in chosen:
         sys.argv = [str(scripts[name])]

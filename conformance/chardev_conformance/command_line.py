@@ -14,11 +14,16 @@ from random import SystemRandom
 from typing import Final, NoReturn
 
 from chardev_conformance.adapters.device import DeviceTarget
+from chardev_conformance.adapters.lines import (
+    LineError,
+    pseudo_terminals,
+    run_on_lines,
+    serial_line,
+)
 from chardev_conformance.adapters.opened import Opened
 from chardev_conformance.adapters.stdio import ANSWER_SECONDS
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
 from chardev_conformance.campaign import Report, replay, run_campaign
-from chardev_conformance.adapters.lines import LineError, pseudo_terminals, run_on_lines, serial_line
 from chardev_conformance.progress import Progress
 from chardev_conformance.report import to_json, to_text, verdict
 from chardev_conformance.scenario import ScenarioError, count_calls
@@ -72,7 +77,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(*, serving: bool) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="chardev", description="The SPICE character-device API: check an implementation, or share a serial line."
+        prog="chardev",
+        description="The SPICE character-device API: check an implementation, or share a serial line.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser(
@@ -86,9 +92,25 @@ def _parser(*, serving: bool) -> argparse.ArgumentParser:
     add("target", nargs="?", metavar="TARGET", help=f"the implementation: {KINDS}")
     add("--seed", type=int, metavar="N", help="repeat the run that printed this seed")
     add("--steps", type=_count, metavar="N", help=f"calls of the API in all (default {CALLS:,})")
-    add("--time", type=_seconds, metavar="SECONDS", help="end after so long, even if there are calls left")
-    add("--profile", default="contract", metavar="NAME", help=f"what to hold it against: {', '.join(PROFILES)}")
-    add("--lacks", type=_names, default=frozenset(), metavar="NAME,...", help="what TARGET lacks: is not tested")
+    add(
+        "--time",
+        type=_seconds,
+        metavar="SECONDS",
+        help="end after so long, even if there are calls left",
+    )
+    add(
+        "--profile",
+        default="contract",
+        metavar="NAME",
+        help=f"what to hold it against: {', '.join(PROFILES)}",
+    )
+    add(
+        "--lacks",
+        type=_names,
+        default=frozenset(),
+        metavar="NAME,...",
+        help="what TARGET lacks: is not tested",
+    )
     add(
         "--deadline",
         type=_seconds,
@@ -99,11 +121,29 @@ def _parser(*, serving: bool) -> argparse.ArgumentParser:
     add("--port", metavar="DEVICE", help="check over this serial line (with --loopback or --peer)")
     add("--loopback", action="store_true", help="the line's TX is joined to its RX")
     add("--peer", metavar="DEVICE", help="the other end of the line, joined by a null modem")
-    add("--replay", type=Path, metavar="FILE", help="run the scenario of a trace file, and nothing else")
-    add("--json", type=Path, metavar="FILE", help="write the report as JSON, too ('-' for standard output)")
-    add("--save", type=Path, default=Path("chardev-failure.jsonl"), metavar="FILE", help="where a failing trace goes")
+    add(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="run the scenario of a trace file, and nothing else",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the report as JSON, too ('-' for standard output)",
+    )
+    add(
+        "--save",
+        type=Path,
+        default=Path("chardev-failure.jsonl"),
+        metavar="FILE",
+        help="where a failing trace goes",
+    )
     check.set_defaults(run=_check)
-    adapter = commands.add_parser("adapter", help="begin an adapter for an implementation in another language")
+    adapter = commands.add_parser(
+        "adapter", help="begin an adapter for an implementation in another language"
+    )
     actions = adapter.add_subparsers(required=True, metavar="ACTION")
     new = actions.add_parser(
         "new",
@@ -113,7 +153,9 @@ def _parser(*, serving: bool) -> argparse.ArgumentParser:
     new.add_argument("--language", required=True, choices=LANGUAGES, help="what it is written in")
     new.add_argument("directory", type=Path, metavar="DIR", help="the folder to write it to")
     new.set_defaults(run=_new_adapter)
-    serve = commands.add_parser("serve", help="share one serial line, or virtio port, among several clients")
+    serve = commands.add_parser(
+        "serve", help="share one serial line, or virtio port, among several clients"
+    )
     if serving:
         from chardev.serve import add_arguments  # noqa: PLC0415 - the other commands need no event loop
 
@@ -159,13 +201,19 @@ def _check(options: argparse.Namespace) -> int:
     except LookupError as error:
         raise UsageError(error.args[0]) from None
     if options.port is None and (options.loopback or options.peer):
-        raise UsageError("--loopback and --peer say what is at the other end of --port DEVICE; give that as well")
+        raise UsageError(
+            "--loopback and --peer say what is at the other end of --port DEVICE; give that as well"
+        )
     if options.target is not None and options.port is not None:
-        raise UsageError("--port checks the bundled device over a serial line; a TARGET brings its own ports")
+        raise UsageError(
+            "--port checks the bundled device over a serial line; a TARGET brings its own ports"
+        )
     if options.target is None and options.lacks:
         raise UsageError("--lacks says what TARGET lacks; the bundled device lacks nothing")
     if options.port is not None and options.loopback == (options.peer is not None):
-        raise UsageError("--port needs one of --loopback (TX joined to RX) and --peer DEVICE (null modem)")
+        raise UsageError(
+            "--port needs one of --loopback (TX joined to RX) and --peer DEVICE (null modem)"
+        )
     for path in (options.json, options.save):
         _check_writable(path)
     if options.target is None:
@@ -206,7 +254,14 @@ def _campaign(options: argparse.Namespace, profile: Profile, seed: int, opened: 
         target = f"the bundled device on {options.port}"
         report = Report(seed)
         with serial_line(options.port, options.peer) as lines:
-            run_on_lines(report, lines, calls=calls, seconds=options.time, machine=profile.machine, progress=progress)
+            run_on_lines(
+                report,
+                lines,
+                calls=calls,
+                seconds=options.time,
+                machine=profile.machine,
+                progress=progress,
+            )
     elif options.target is not None:
         target = opened.name
         report = run_campaign(
@@ -232,7 +287,12 @@ def _campaign(options: argparse.Namespace, profile: Profile, seed: int, opened: 
         if report.finding is None and not report.interrupted and on_lines:
             left = None if options.time is None else max(options.time - report.seconds, 0.0)
             run_on_lines(
-                report, pseudo_terminals, calls=calls, seconds=left, machine=profile.machine, progress=progress
+                report,
+                pseudo_terminals,
+                calls=calls,
+                seconds=left,
+                machine=profile.machine,
+                progress=progress,
             )
     bar.end()
     again = None
@@ -263,7 +323,13 @@ def _conclude(
         print(to_text(report, target=target, profile=profile.name, again=again))
         if options.json is not None:
             _write(options.json, as_json)
-    return FINDING if verdict(report) == "broken" else HOLDS if verdict(report) == "holds" else COULD_NOT_RUN
+    return (
+        FINDING
+        if verdict(report) == "broken"
+        else HOLDS
+        if verdict(report) == "holds"
+        else COULD_NOT_RUN
+    )
 
 
 def _check_writable(path: Path | None) -> None:
@@ -271,7 +337,9 @@ def _check_writable(path: Path | None) -> None:
     if path is None or str(path) == "-":
         return
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"{path}: cannot be written; give the name of a file in a folder that you may write to")
+        raise UsageError(
+            f"{path}: cannot be written; give the name of a file in a folder that you may write to"
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,13 +3,13 @@
 Theory of operation
 ===================
 The implementation leads.
-When it makes a callback, the spec is run up to its next callback, with the implementation's as a hint: where the contract
-leaves a choice (how many buffers to offer, whether to stop by limit), the spec chooses what the implementation is seen to
-do (`_Environment.choose`).
-The two callbacks must be equal; then the script answers, for both, and may begin further calls inside the callback, which
-are performed on both as well.
-So the spec is an acceptor: of the behaviours that the contract allows it follows the one that it sees, and what it cannot
-follow is a finding, with what was allowed instead.
+When it makes a callback, the spec is run up to its next callback, with the implementation's as a hint: where the
+contract leaves a choice (how many buffers to offer, whether to stop by limit), the spec chooses what the implementation
+is seen to do (`_Environment.choose`).
+The two callbacks must be equal; then the script answers, for both, and may begin further calls inside the callback,
+which are performed on both as well.
+So the spec is an acceptor: of the behaviours that the contract allows it follows the one that it sees, and what it
+cannot follow is a finding, with what was allowed instead.
 
 Outside (no call on the stack) the timers must agree: what is owed at quiescence is an observation like any other (WR-6).
 
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any, Final, Protocol, TypeAlias
 
+from chardev_conformance import blame
 from chardev_conformance.forbidden import forbidden
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
 from chardev_conformance.target import (
@@ -226,6 +227,10 @@ class Statistics:
     nested_calls: int = 0
     callbacks: int = 0
     functions: dict[str, int] = field(default_factory=dict)
+    machines: dict[type[Contract], type[Contract]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """The machines that count `functions`, made once for all runs."""
 
 
 class Lockstep:
@@ -246,9 +251,12 @@ class Lockstep:
     ) -> None:
         self.script = script
         self.statistics = statistics or Statistics()
-        self._coverage = _Coverage()
-        self._coverage.functions = self.statistics.functions
-        self.machine = self._coverage.machine(machine)
+        machines = self.statistics.machines
+        if machine not in machines:
+            coverage = _Coverage()
+            coverage.functions = self.statistics.functions
+            machines[machine] = coverage.machine(machine)
+        self.machine = machines[machine]
         # A release breaks rules: that is what its quirks are. Only the contract itself has to keep them.
         self._invariants = machine is Contract
         self.performed = Scenario(dict(scenario.ports), scenario.moves_per_call)
@@ -346,7 +354,7 @@ class Lockstep:
         if step.call == "create" and frame.refused is not None:
             del self.pairs[step.device]
         if not self.frames:
-            self._compare_timers()
+            self._compare_timers(frame)
 
     def _is_forbidden(self, pair: Pair, step: Step, arguments: tuple[Any, ...]) -> bool:
         # Not the runner's machine: asking counts as no coverage.
@@ -379,11 +387,10 @@ class Lockstep:
             raise
         except Broken as error:
             raise self._broken(error) from None
-        except RecursionError as error:
-            raise self._found(("CB-1",), "to return", f"{type(error).__name__}", "crash") from None
         except Exception as error:
+            rule = "MIG-5" if step.call == "restore" else "CB-1"
             seen = f"{type(error).__name__}: {error}"
-            raise self._found(("CB-1",), "to return or to name a rule", seen, "crash") from error
+            raise self._found((rule,), "to return or to name a rule", seen, "crash") from error
 
     def _resolve(self, step: Step) -> tuple[Pair, tuple[Any, ...], dict[str, Any]] | None:
         """The arguments for the spec, and for the implementation."""
@@ -396,7 +403,7 @@ class Lockstep:
         pair = self.pairs[step.device]
         for_spec, for_target = [], {}
         for name, value in step.arguments.items():
-            if name in {"buffer", "data"} and step.call != "write_buffer_add" or name == "buffer":
+            if (name in {"buffer", "data"} and step.call != "write_buffer_add") or name == "buffer":
                 known = self.named.get(value)
                 if known is None or known.device != step.device:
                     return None
@@ -523,11 +530,14 @@ class Lockstep:
             return
         assert call is not None
         if refused is not None:
-            raise self._found(
-                (refused.rule,), "the call is legal", f"refused: {refused}", "wrongly refused"
-            )
+            rules: tuple[str, ...] = (refused.rule,)
+            if frame.step.call == "write_buffer_get":
+                rules = (*self._of_result(frame, call.result), refused.rule)
+            raise self._found(rules, "the call is legal", f"refused: {refused}", "wrongly refused")
         if call.raised is not error:
-            raise self._found(("CB-5",), f"raises {call.raised!r}", f"raised {error!r}", "exception")
+            raise self._found(
+                ("CB-5",), f"raises {call.raised!r}", f"raised {error!r}", "exception"
+            )
         if error is None:
             self._compare_results(frame, call.result, result)
 
@@ -538,34 +548,44 @@ class Lockstep:
                 raise self._found(("MIG-2",), "migration data", repr(seen), "result")
             message = encode_message(bytes(8), allowed)
             if message != seen.message:
-                raise self._found(
-                    ("MIG-1", "MIG-2"), message.hex(), seen.message.hex(), "migration record"
-                )
+                rules = blame.of_message(message, seen.message)
+                raise self._found(rules, message.hex(), seen.message.hex(), "migration record")
             self._name(step, Named(step.device, allowed.buffers, seen.handle, message))
         elif step.call.startswith("write_buffer_get"):
             if (allowed is None) != (seen is None):
-                words = ["no buffer" if each is None else "a buffer" for each in (allowed, seen)]
-                raise self._found(self._rules_of(step.call), *words, "result")
+                words = {True: "no buffer", False: "a buffer"}
+                rules = self._of_result(frame, allowed)
+                raise self._found(rules, words[allowed is None], words[seen is None], "result")
             if allowed is not None:
                 self._name(step, Named(step.device, allowed, seen))
         elif allowed is not None and allowed != seen:
-            raise self._found(self._rules_of(step.call), repr(allowed), repr(seen), "result")
+            raise self._found(self._of_result(frame, allowed), repr(allowed), repr(seen), "result")
+
+    def _of_result(self, frame: Frame, allowed: Any) -> tuple[str, ...]:
+        return blame.of_result(
+            frame.pair.runner.machine, frame.step.call, frame.arguments, allowed
+        )
 
     def _name(self, step: Step, named: Named) -> None:
         if step.result_name is not None:
             self.named[step.result_name] = named
 
-    def _compare_timers(self) -> None:
+    def _compare_timers(self, last: Frame) -> None:
+        """After an outermost call: what is owed now is what must be armed."""
         for pair in self.pairs.values():
             device = pair.runner.state.device
             if device.destroyed:
                 allowed = Timers(None, {})
             else:
-                waits = {row.peer: row.wait_due_ms for row in pair.runner.state.clients if row.wait_armed}
+                waits = {
+                    row.peer: row.wait_due_ms for row in pair.runner.state.clients if row.wait_armed
+                }
                 allowed = Timers(device.retry_due_ms if device.retry_armed else None, waits)
             seen = self.target.timers(pair.name)
             if allowed.retry_ms != seen.retry_ms:
-                rules = ("RD-8", "WR-4") if pair.runner.machine.read_owed() else ("WR-6", "WR-4", "WR-5")
+                rules = blame.of_retry_timer(
+                    pair.runner.machine, last.call, allowed.retry_ms, seen.retry_ms
+                )
                 raise self._found(
                     rules,
                     f"retry timer {_due(allowed.retry_ms)}",
@@ -574,7 +594,10 @@ class Lockstep:
                 )
             if allowed.wait_ms != seen.wait_ms:
                 raise self._found(
-                    ("RD-5",), f"wait timers {allowed.wait_ms}", f"wait timers {seen.wait_ms}", "wait timer"
+                    ("RD-5",),
+                    f"wait timers {allowed.wait_ms}",
+                    f"wait timers {seen.wait_ms}",
+                    "wait timer",
                 )
 
     # Findings
@@ -594,9 +617,7 @@ class Lockstep:
     def _endless(self) -> FindingError:
         return self._found(("WR-5",), "a bounded call", "an endless loop", "endless")
 
-    def _found(
-        self, rules: tuple[str, ...], allowed: str, seen: str, symptom: str
-    ) -> FindingError:
+    def _found(self, rules: tuple[str, ...], allowed: str, seen: str, symptom: str) -> FindingError:
         where = " > ".join([frame.step.call for frame in self.frames])
         self._finding = Finding(rules, where, allowed, seen, symptom)
         return FindingError(self._finding)
@@ -604,48 +625,22 @@ class Lockstep:
     def _blame(
         self, frame: Frame, allowed: Callback | None, seen: Callback | None
     ) -> FindingError:
-        """Name the rules: those of what should have come, then those of what came instead."""
-        rules: list[str] = []
-        if allowed is not None and frame.call is not None:
-            rules.extend(self._rules_of(frame.call.innermost()))
-            rules.extend(_EVENT_RULES[type(allowed)])
-        if seen is not None:
-            forbidden = [*self._forbidding(frame, seen), *_EVENT_RULES[type(seen)]]
-            if allowed is None or type(allowed) is not type(seen):
-                rules = [*forbidden, *rules] if allowed is None else [*rules, *forbidden]
-        if frame.refused is not None:
-            rules.insert(0, getattr(frame.refused, "rule", "MIG-5"))
+        """Another callback than the one that was allowed; None is the end of the call."""
         said = "the end of the call" if allowed is None else describe(allowed)
-        if frame.refused is not None:
-            said = f"refused: {frame.refused}"
         saw = "the end of the call" if seen is None else describe(seen)
         kinds = [EVENT_NAMES[type(each).__name__] if each else "end" for each in (allowed, seen)]
-        return self._found(tuple(dict.fromkeys(rules)), said, saw, " / ".join(kinds))
-
-    def _forbidding(self, frame: Frame, seen: Callback) -> list[str]:
-        """The rules whose event invariants forbid what was seen."""
-        machine = frame.pair.runner.machine
-        if isinstance(seen, PortWrite) and not machine.may_write():
-            return ["WR-2"]
-        if isinstance(seen, events.ReadOneMsgFromDevice) and not machine.may_read():
-            return ["RD-1"]
-        return []
+        if frame.refused is not None:
+            said = f"refused: {frame.refused}"
+            rules: tuple[str, ...] = (getattr(frame.refused, "rule", "MIG-5"),)
+        else:
+            assert frame.call is not None
+            answered = [answer.on for answer in frame.step.answers]
+            machine = frame.pair.runner.machine
+            rules = blame.of_callback(machine, frame.call, answered, allowed, seen)
+        return self._found(rules, said, saw, " / ".join(kinds))
 
     def _rules_of(self, function: str) -> tuple[str, ...]:
         return FUNCTIONS[function].rules if function in FUNCTIONS else ()
-
-
-_EVENT_RULES: Final[dict[type[Callback], tuple[str, ...]]] = {
-    events.PortWrite: ("WR-1", "WR-5"),
-    events.ReadOneMsgFromDevice: ("RD-8",),
-    events.RefMsgToClient: ("CB-2", "CB-4"),
-    events.UnrefMsgToClient: ("CB-4",),
-    events.SendMsgToClient: ("RD-2", "RD-3"),
-    events.SendTokensToClient: ("TOK-3",),
-    events.OnFreeSelfToken: ("SELF-3",),
-    events.RemoveClient: ("RD-4",),
-    events.PortFailed: ("WR-8",),
-}
 
 
 def describe(event: Callback) -> str:

@@ -27,7 +27,9 @@ class Progress:
         self._drawn = now
         share = min(done / self._total, 1.0)
         bar = "#" * round(share * WIDTH)
-        self._stream.write(f"\r[{bar:<{WIDTH}}] {done:,} of {self._total:,} {self._unit} {note}\x1b[K")
+        self._stream.write(
+            f"\r[{bar:<{WIDTH}}] {done:,} of {self._total:,} {self._unit} {note}\x1b[K"
+        )
         self._stream.flush()
 
     def end(self) -> None:

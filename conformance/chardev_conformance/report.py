@@ -45,8 +45,8 @@ def to_text(report: Report, *, target: str, profile: str, again: str | None) -> 
         f"verdict      {verdict(report)}",
         f"target       {target}",
         f"profile      {profile}",
-        f"calls        {statistics.calls:,} in {report.scenarios:,} scenarios, "
-        f"{statistics.nested_calls:,} of them inside callbacks",
+        f"calls        {statistics.calls:,} in {report.scenarios:,} scenarios",
+        f"nested       {statistics.nested_calls:,} of them inside callbacks",
         f"callbacks    {statistics.callbacks:,}",
         f"rules        {len(rules) - len(never)} of {len(rules)} exercised",
     ]
@@ -56,7 +56,9 @@ def to_text(report: Report, *, target: str, profile: str, again: str | None) -> 
         lines.append(f"not tested   {', '.join(report.not_tested)}")
     planned = [rule.id for rule in RULES.values() if rule.planned]
     if planned:
-        lines.append(f"not yet      {', '.join(planned)} (known, but neither specified nor checked)")
+        lines.append(
+            f"not yet      {', '.join(planned)} (known, but neither specified nor checked)"
+        )
     if report.seed is not None:
         lines.append(f"seed         {report.seed}")
         rate = statistics.calls / max(report.seconds, 1e-9)
@@ -76,7 +78,8 @@ def _finding_lines(report: Report, again: str | None) -> list[str]:
         "",
         LEGEND,
         "",
-        f"rule         {finding.rule} ({RULES[finding.rule].title})" + (f"; see also {others}" if others else ""),
+        f"rule         {finding.rule} ({RULES[finding.rule].title})"
+        + (f"; see also {others}" if others else ""),
         f"where        {finding.where or 'after the last step'}",
         f"allowed      {finding.allowed}",
         f"seen         {finding.seen}",

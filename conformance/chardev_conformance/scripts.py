@@ -139,6 +139,8 @@ class RandomScript:
         self._interval = random.choice([0, 1, 2, 3])
         self._flow = random.choice([0.3, 0.7, 1.0])
         self._planned = [self._create("d1", "p1")]
+        if random.random() < 0.5:
+            self._planned += self._situation("d1", "c1")
         self._settling: list[Step] | None = None
 
     # The protocol of scripts
@@ -198,13 +200,13 @@ class RandomScript:
         """What was planned, or a call that the contract allows, as far as the state tells, or a mistake."""
         random = self.random
         self._calls_left -= 1
-        if not lockstep.pairs or self._planned and random.random() < 0.9:
+        if not lockstep.pairs or self._planned and random.random() < 0.95:
             return self._planned.pop(0)
         pair = random.choice([*lockstep.pairs.values()])
         if lockstep.frames and random.random() < 0.7:
             pair = lockstep.frames[-1].pair
         if random.random() < 0.02 and not lockstep.frames:
-            self._planned += self._situation(pair, lockstep)
+            self._planned += self._situation(pair.name, self._client(pair, lockstep))
         if random.random() < self._errors:
             step = self._mistake(pair, lockstep)
         elif pair.runner.state.device.destroyed:
@@ -285,15 +287,14 @@ class RandomScript:
                 return str(about)
         return str(self.random.choice(names or CLIENTS))
 
-    def _situation(self, pair: Pair, lockstep: Lockstep) -> list[Step]:
+    def _situation(self, device: str, client: str) -> list[Step]:
         """A run of calls that were thought of beforehand."""
-        client = self._client(pair, lockstep)
         other = self.random.choice([name for name in CLIENTS if name != client])
         port, other_port, _ = self.random.sample(PORTS, k=3)
         cast = Cast(client, other, port, other_port, self._new_name, self._data)
         steps = self.random.choice(SITUATIONS)(cast)
         for step in walk(steps):
-            step.device = pair.name
+            step.device = device
         return steps
 
     def _create(self, device: str, port: str) -> Step:

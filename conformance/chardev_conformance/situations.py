@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from chardev_conformance.scenario import Answer, Step
+from chardev_spec.record import HEADER_SIZE, MESSAGE_SIZE, Record, encode
 from chardev_spec.state import UINT32_MAX
 
 
@@ -43,24 +44,27 @@ def running(cast: Cast) -> list[Step]:
     return [call("reset_dev_instance", port=cast.port), call("start")]
 
 
-def attached(client: str, *, flow: bool = True, credit: int = 0, waits: bool = False) -> Step:
-    """A client with room for buffers and messages."""
+def attached(
+    client: str, *, flow: bool = True, credit: int = 0, room: int = 9, waits: bool = False
+) -> Step:
+    """A client with a window of 5 and room for messages."""
     return call(
         "client_add",
         client=client,
         do_flow_control=flow,
-        max_send_queue_size=9,
+        max_send_queue_size=room,
         num_client_tokens=5,
         num_send_tokens=credit,
         wait_for_migrate_data=waits,
     )
 
 
-def buffers(cast: Cast, client: str | None, count: int = 1) -> list[Step]:
-    """Buffers are got and added."""
+def buffers(cast: Cast, client: str | None, count: int = 1, *answers: Answer) -> list[Step]:
+    """Buffers are got and added; the port answers the first."""
     steps = []
-    for _ in range(count):
-        steps += _filled(cast, call("write_buffer_get", client=client, size=2))
+    for i in range(count):
+        get = call("write_buffer_get", client=client, size=2)
+        steps += _filled(cast, get, *(answers if i == 0 else ()))
     return steps
 
 
@@ -75,11 +79,11 @@ def _filled(cast: Cast, get: Step, *answers: Answer) -> list[Step]:
 
 
 def queue(cast: Cast) -> list[Step]:
-    """Two messages wait for the client, because another one may be sent to."""
+    """Two messages wait for the client, because another one took two."""
     reads = [inside("read_one_msg_from_device", value=True) for _ in range(2)]
     return [
         attached(cast.client),
-        attached(cast.other, flow=False),
+        attached(cast.other, credit=2),
         call("send_to_client_tokens_set", client=cast.client, tokens=0),
         *running(cast),
         call("wakeup", *reads),
@@ -101,6 +105,34 @@ def marshalled(cast: Cast) -> list[Step]:
     return [Step("migrate_data_marshall", result_name=cast.new_name("x"))]
 
 
+RECORD: Final = Record(
+    version=1,
+    connected=1,
+    client_tokens=1,
+    send_tokens=2,
+    write_size=2,
+    write_client_tokens=1,
+    write_data_offset=MESSAGE_SIZE,
+)
+"""A record for a window of 5: three tokens are freed."""
+
+DAMAGE: Final[dict[str, tuple[int, ...]]] = {
+    "version": (2, UINT32_MAX),
+    "connected": (0,),
+    "client_tokens": (0, 5, UINT32_MAX),
+    "write_size": (3, UINT32_MAX),
+    "write_client_tokens": (5, UINT32_MAX),
+    "write_data_offset": (0, 8, 25, MESSAGE_SIZE - 1, MESSAGE_SIZE + 1, UINT32_MAX),
+}
+"""What makes `RECORD` one that is refused, when the client has taken a token of its own (MIG-5)."""
+
+
+def restored(record: Record, data: str, *answers: Answer) -> Step:
+    """The device is restored, as far as it takes the record."""
+    message = bytes(HEADER_SIZE) + encode(record) + bytes.fromhex(data)
+    return call("restore", *answers, message=message.hex())
+
+
 def reset_while_prices_return(cast: Cast) -> list[Step]:
     """WR-3: several buffers complete at once, and the first price that is returned brings a reset."""
     return [
@@ -118,8 +150,7 @@ def reset_inside_a_write(cast: Cast) -> list[Step]:
     return [
         attached(cast.client),
         *running(cast),
-        *buffers(cast, cast.client),
-        call("wakeup", inside("write", *again, value="all")),
+        *buffers(cast, cast.client, 1, inside("write", *again, value="all")),
     ]
 
 
@@ -174,7 +205,8 @@ def start_inside_a_reset(cast: Cast) -> list[Step]:
     get = call("write_buffer_get", client=cast.client, size=1)
     get.result_name = cast.new_name("b")
     answers = [inside("send_tokens_to_client", start), inside("on_free_self_token", start)]
-    return [attached(cast.client), get, call("reset", *answers), *unpaid(cast)]
+    again = call("reset_dev_instance", port=cast.port)
+    return [attached(cast.client), get, call("reset", *answers), *unpaid(cast), again]
 
 
 def reset_of_an_awaited_client(cast: Cast) -> list[Step]:
@@ -231,6 +263,72 @@ def marshalled_with_large_counts(cast: Cast) -> list[Step]:
     return [*alone(cast), attached(cast.client, credit=2), grant, *marshalled(cast)]
 
 
+def restored_client_has_been_busy(cast: Cast) -> list[Step]:
+    """MIG-4: the client took tokens and granted some before the restore, and answers its first announcement."""
+    answer = [attached(cast.other), *buffers(cast, cast.client), call("wakeup")]
+    read = inside("read_one_msg_from_device", value=True)
+    return [
+        *alone(cast),
+        attached(cast.client, waits=True),
+        *buffers(cast, cast.client),
+        call("send_to_client_tokens_add", client=cast.client, tokens=2),
+        *running(cast),
+        restored(RECORD, cast.data(2), inside("send_tokens_to_client", *answer)),
+        call("wakeup", read, read),
+    ]
+
+
+def damaged_records(cast: Cast) -> list[Step]:
+    """MIG-5: every refused record leaves the device as it was, so that a good one restores it."""
+    data = cast.data(2)
+    damaged = [
+        restored(RECORD._replace(**{field: value}), data)
+        for field, values in DAMAGE.items()
+        for value in values
+    ]
+    truncated = [call("restore", message=bytes(size).hex()) for size in (0, 8, 20, MESSAGE_SIZE - 1)]
+    return [
+        *alone(cast),
+        attached(cast.client, waits=True),
+        *buffers(cast, cast.client),
+        *damaged,
+        *truncated,
+        restored(RECORD, data),
+        *running(cast),
+    ]
+
+
+def full_queue(cast: Cast) -> list[Step]:
+    """RD-4: a client whose queue is full does all it can while its removal is asked for."""
+    get = call("write_buffer_get", client=cast.client, size=1)
+    grant = call("send_to_client_tokens_add", client=cast.client, tokens=1)
+    return [
+        call("client_remove", client=cast.client),
+        attached(cast.client, room=0),
+        attached(cast.other, flow=False),
+        *running(cast),
+        call(
+            "wakeup",
+            inside("read_one_msg_from_device", value=True),
+            inside("remove_client", get, grant, call("wakeup")),
+        ),
+    ]
+
+
+def destroyed_inside_a_fan_out(cast: Cast) -> list[Step]:
+    """CB-1, LC-5: the first of two clients destroys the device, and messages wait for the other."""
+    return [
+        *queue(cast),
+        call(
+            "send_to_client_tokens_add",
+            inside("read_one_msg_from_device", value=True),
+            inside("send_msg_to_client", call("destroy")),
+            client=cast.other,
+            tokens=1,
+        ),
+    ]
+
+
 SITUATIONS: Final[tuple[Situation, ...]] = (
     reset_while_prices_return,
     reset_inside_a_write,
@@ -246,5 +344,9 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     marshalled_with_a_message,
     marshalled_inside_a_callback,
     marshalled_with_large_counts,
+    restored_client_has_been_busy,
+    damaged_records,
+    full_queue,
+    destroyed_inside_a_fan_out,
 )
 """All of them; one is chosen now and then."""

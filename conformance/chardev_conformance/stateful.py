@@ -64,7 +64,7 @@ from chardev_spec.contract import Contract
 from chardev_spec.events import Callback, PortWrite, ReadOneMsgFromDevice
 from chardev_spec.state import UINT32_MAX, Client, Place
 
-T = TypeVar("T")
+DrawnT = TypeVar("DrawnT")
 
 QUICK: Final = settings(
     max_examples=150,
@@ -337,16 +337,16 @@ class DeviceMachine(RuleBasedStateMachine):
 
     # Draws
 
-    def draw(self, strategy: st.SearchStrategy[T], label: str | None = None) -> T:
+    def draw(self, strategy: st.SearchStrategy[DrawnT], label: str | None = None) -> DrawnT:
         """A value for the call that is being performed."""
-        value: T = self._data.draw(strategy, label=label)
+        value: DrawnT = self._data.draw(strategy, label=label)
         return value
 
-    def one_of(self, values: list[T], label: str | None = None) -> T:
+    def one_of(self, values: list[DrawnT], label: str | None = None) -> DrawnT:
         """One of these values; the first is the simplest."""
         return values[0] if len(values) == 1 else self.draw(st.sampled_from(values), label)
 
-    def _draw_inside(self, draw: Callable[[], T], otherwise: T) -> T:
+    def _draw_inside(self, draw: Callable[[], DrawnT], otherwise: DrawnT) -> DrawnT:
         """What is drawn inside a callback; `otherwise` when there are no more draws.
 
         Hypothesis ends a run by an exception from a draw.

@@ -108,8 +108,8 @@ class Target(Protocol):
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
         """Perform one call of the scenario language.
 
-        Returns a buffer or None for the calls that get one, a bool for `client_add` and `client_exists`, `Marshalled` for
-        `migrate_data_marshall`, bytes for `migrate_data_marshall_empty`, else None.
+        Returns a buffer or None for the calls that get one, a bool for `client_add` and `client_exists`,
+        `Marshalled` for `migrate_data_marshall`, bytes for `migrate_data_marshall_empty`, else None.
         Raises `Refused`, or what a callback raised; anything else is a crash.
         """
 

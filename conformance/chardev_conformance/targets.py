@@ -49,7 +49,9 @@ def open_target(
     scheme, colon, rest = target.partition(":")
     unknown = sorted(lacks - MAY_LACK)
     if unknown:
-        raise TargetError(f"{target}: {unknown[0]} cannot be lacking; {', '.join(sorted(MAY_LACK))} can")
+        raise TargetError(
+            f"{target}: {unknown[0]} cannot be lacking; {', '.join(sorted(MAY_LACK))} can"
+        )
     match scheme if colon else "":
         case "python":
             yield _python(rest, lacks)

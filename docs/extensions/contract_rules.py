@@ -1,10 +1,12 @@
 """The directive `contract-rules`: the rules of the contract, printed from the specification itself.
 
 No rule is written down twice: the page prints `chardev_spec.rules.RULES`, and `chardev_spec.registry` says what carries
-each rule.
+each rule; rules of devices that are built on the specified one are carried by modules of `chardev`.
 A rule's id becomes a link to that rule, on this page and in every docstring of the reference.
 """
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -15,6 +17,7 @@ from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+import chardev
 from chardev_spec.contract import Contract
 from chardev_spec.registry import CARRIERS
 from chardev_spec.rules import RULES, WORDS, Rule
@@ -51,8 +54,23 @@ def entry(rule: Rule) -> Iterator[str]:
     yield from (linked(line) for line in rule.text.splitlines())
     yield from ("", f":In the header: {rule.source}")
     carriers = ", ".join(map(reference, CARRIERS[rule.id]))
-    yield f":Carried by: {carriers or 'nothing yet; the rule is stated and planned'}"
+    yield f":Carried by: {carriers or beyond_the_specification(rule.id)}"
     yield ""
+
+
+def beyond_the_specification(rule_id: str) -> str:
+    """What carries a rule of a device that is built on the specified one: the modules whose head cites it."""
+    names = sorted(
+        found.name
+        for found in pkgutil.walk_packages(chardev.__path__, "chardev.")
+        if rule_id in (importlib.import_module(found.name).__doc__ or "")
+    )
+    modules = ", ".join(f":py:mod:`{name}`" for name in names)
+    return (
+        f"{modules}, outside the specification"
+        if modules
+        else "nothing yet; the rule is stated and planned"
+    )
 
 
 def reference(carrier: str) -> str:

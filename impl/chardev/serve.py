@@ -48,8 +48,8 @@ GRACE_SECONDS: Final = 1.0
 
 STATS_SECONDS: Final = 1.0
 
-BACKLOG_LISTEN: Final = 128
-"""How many connections may wait to be accepted."""
+BACKLOG_LISTEN: Final = 1024
+"""How many connections may wait to be accepted; one too many by TCP waits for a whole second."""
 
 COUNT_MAX: Final = 10_000_000
 """More than any line has bits a second, or any host clients."""

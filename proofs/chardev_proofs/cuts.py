@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.explore import Path, PathEnd, other_names, restart_names
+from chardev_proofs.explore import Path, PathEnd, ReplayError, other_names, restart_names
 from chardev_proofs.machine import PROCEDURES, ProcedureCall
 from chardev_proofs.rely import BALANCED_BOOLS, BALANCED_COUNTS, device_rely, row_rely
 from chardev_proofs.state import (
@@ -45,6 +45,7 @@ from chardev_proofs.state import (
 from chardev_proofs.tables import (
     BUFFER,
     CLIENT,
+    MESSAGE,
     NUMBER,
     TRUTH,
     Base,
@@ -63,6 +64,7 @@ ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
 KEPT: Final[dict[str, Callable[[dict[str, Any]], z3.BoolRef]]] = {
     "destroyed": lambda device: device["destroyed"],
     "not sealed": lambda device: z3.Not(device["sealed"]),
+    "not awaiting": lambda device: device["awaiting"] == 0,
 }
 """Facts about the device that a loop head does not forget, if they hold there."""
 
@@ -128,6 +130,7 @@ class Entry:
             terms["frames"] >= 0,
             *[count >= 0 for count in counts],
             z3.Or(terms["destroyed"], self.held >= 0),
+            z3.Implies(terms["write_outstanding"], terms["writing"]),
             z3.Implies(
                 z3.And(terms["frames"] == 0, z3.Not(terms["destroyed"])),
                 z3.And(
@@ -312,6 +315,9 @@ class Cuts:
             if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
                 term = template.of(self.base)  # type: ignore[arg-type]
                 state.know(term)
+        for client in state.pushes:
+            # Touched, so that it is known not to come back once it is gone.
+            state.clients.version.field("leaving", client)
 
     def fresh_device(self) -> dict[str, Any]:
         """Unknown scalars."""
@@ -325,6 +331,10 @@ class Cuts:
         if table == BUFFER.name:
             facts += [view["position"] >= 0, view["position"] < counters["position"]]
             facts += [view["order"] >= 0, view["order"] < counters["order"]]
+        if table == MESSAGE.name:
+            # Seen, so that it is counted.
+            clients: Any = self.moment.versions[0]
+            clients.seen.setdefault(view["client"].get_id(), view["client"])
         for invariant, template in self.templates:
             if ROW_TABLE.get(invariant.scope) == table:
                 facts.append(template.of(self.base, view))  # type: ignore[arg-type]
@@ -456,14 +466,12 @@ class Cuts:
             ]
         return claims
 
-    def prove(self, label: str, scopes: tuple[Scope, ...], given: list[z3.BoolRef], *, leave_out: frozenset[str] = frozenset(), returning: bool = False) -> None:
+    def prove(self, label: str, scopes: tuple[Scope, ...], given: list[z3.BoolRef], *, leave_out: frozenset[str] = frozenset()) -> None:
         """Prove invariants, those about rows for an arbitrary row, and the rely."""
         if self.path.replaying():
             return
-        with other_names():
-            if scopes != (Scope.OUTSIDE,):
-                claims = self.rely_claims() + (self.balance_claims() if returning else [])
-                self.judge(self, label, claims)
+        with other_names(), self.path.supposing(for_good=True):
+            self.judge(self, label, self.rely_claims())
             for scope in scopes:
                 self._prove_scope(label, scope, given, leave_out)
 
@@ -573,6 +581,8 @@ class Cuts:
         path, state = self.path, self.state
         key = (tuple(path.taken), path.era)
         if key not in self.memory:
+            if path.replaying():
+                raise ReplayError(f"{label}: a loop head that was not there the first time")
             self.memory[key] = self._judge_head(label)
         broken, balance, kept = self.memory[key]
         restart_names(path.era + 1)
@@ -635,7 +645,6 @@ class Cuts:
             elif self.path.valid(z3.Or(gone, z3.And(now[name], z3.Not(entry[name])))):
                 result.append((name, "taken"))
             else:
-                P=self.path; print(P.era,P.last_era,P.trace,P.taken,len(P.solver.assertions()), P.steps, P.solver.num_scopes()); print([a for a in P.solver.assertions()][:60])
                 raise UnsupportedError(f"`{name}` is neither what it was nor taken at the head of a loop")
         for name in BALANCED_COUNTS:
             result.append((name, self._constant(now[name] - entry[name], gone)))
@@ -694,7 +703,9 @@ class Cuts:
         ]
         held = z3.Or(gone, self.held() == entry.held)
         claims.append(Claim("given back: references", ("CB-4",), held))
-        pushes = z3.Or(gone, z3.BoolVal(val=not state.pushes))
+        # A client that is gone is pushed no more, and its handle is not used again.
+        left = [z3.Not(state.clients.version.alive(each)) for each in state.pushes]
+        pushes = z3.Or(gone, z3.And(*left))
         claims.append(Claim("given back: pushes", ("RD-7",), pushes))
         return claims
 
@@ -707,11 +718,16 @@ class Cuts:
 
     def leave(self, label: str, *, public: bool) -> None:
         """The function returns: invariants, and everything is given back."""
-        self.prove(label, EVERYWHERE, [], returning=True)
-        if public:
-            outside = self.entry.terms["frames"]
-            self.state.device.terms["frames"] = outside
-            self.prove(label, (Scope.OUTSIDE,), [outside == 0])
+        if self.path.replaying():
+            return
+        with other_names(), self.path.supposing(for_good=True):
+            self.judge(self, label, self.rely_claims() + self.balance_claims())
+            for scope in EVERYWHERE:
+                self._prove_scope(label, scope, [], frozenset())
+            if public:
+                outside = self.entry.terms["frames"]
+                self.state.device.terms["frames"] = outside
+                self._prove_scope(label, Scope.OUTSIDE, [outside == 0], frozenset())
 
 
 def bool_of(value: Any) -> z3.BoolRef:

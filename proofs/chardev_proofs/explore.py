@@ -88,6 +88,8 @@ class Path:
         self.explorer = explorer
         self.steps: list[str] = []
         self.era = 0
+        self.kept: list[z3.BoolRef] = []
+        self.supposed: list[z3.BoolRef] = []
         self.later_facts: list[z3.BoolRef] = []
         self.before_check: Callable[[], None] = lambda: None
         self.solver = z3.Solver()
@@ -105,6 +107,7 @@ class Path:
         """Assume these facts."""
         if not self.dry():
             self.solver.add(*facts)
+            self.kept += facts
 
     def check(self, *assumptions: z3.BoolRef) -> z3.CheckSatResult:
         """Ask the solver."""
@@ -159,20 +162,56 @@ class Path:
         self.explorer.answers[key] = ((condition, claims), holds)
         return holds
 
+    def sample(self, condition: z3.BoolRef, terms: list[z3.ArithRef]) -> list[int] | None:
+        """Values of the terms where the condition is true; None if it never is."""
+        result = self.check(condition)
+        if result == z3.unsat:
+            return None
+        if result == z3.unknown:
+            return [0 for _ in terms]
+        model = self.solver.model()
+        values = [model.eval(term, model_completion=True) for term in terms]
+        return [value.as_long() if z3.is_int_value(value) else 0 for value in values]
+
+    def remembered(
+        self, key: tuple[int, ...], find: Callable[[], list[z3.BoolRef]]
+    ) -> list[z3.BoolRef]:
+        """What `find` gives, or gave when the path was gone for the first time."""
+        if _names is _names_of_proofs:
+            given = conjunction(self.supposed)
+            return [z3.Implies(given, fact) for fact in find()]
+        whole = (tuple(self.taken), self.era, *key)
+        if whole not in self.explorer.answers:
+            self.explorer.answers[whole] = (None, find())
+        return list(self.explorer.answers[whole][1])
+
     @contextmanager
-    def supposing(self, *facts: z3.BoolRef) -> Iterator[None]:
-        """Assume these facts for a while."""
+    def supposing(self, *facts: z3.BoolRef, for_good: bool = False) -> Iterator[None]:
+        """Suppose these facts for a while.
+
+        What is assumed meanwhile does not depend on them and stays, unless nothing is asked of this state any more
+        (`for_good`).
+        """
         self.before_check()
         self.solver.push()
-        self.add(*facts)
+        self.solver.add(*facts)
+        outer = self.kept
+        self.kept = []
+        size = len(self.supposed)
+        self.supposed += facts
         try:
             yield
         finally:
+            del self.supposed[size:]
             self.solver.pop()
+            kept, self.kept = self.kept, outer
+            if not for_good:
+                self.add(*kept)
 
     def forget(self) -> None:
         """Assume nothing any more."""
         self.era += 1
+        self.kept.clear()
         self.solver.reset()
         self.solver.set("timeout", SOLVER_TIMEOUT_MS)
 
@@ -180,10 +219,11 @@ class Path:
         """Go one way, and leave the other one to another path."""
         position = len(self.taken)
         line = spec_line()
+        if _names is _names_of_proofs:
+            raise ReplayError(f"{line}: a decision inside a proof")
         if position < len(self.trace):
             answer = self.trace[position]
             if self.explorer.places.get((tuple(self.taken), line)) != self.era:
-                print("MIS", self.taken, line, self.era, self.last_era, self.trace, [k for k in self.explorer.places if k[0]==tuple(self.taken)], str(term)[:500])
                 raise ReplayError(f"{line}: a path is not replayed as it was gone")
         else:
             self.explorer.places[tuple(self.taken), line] = self.era

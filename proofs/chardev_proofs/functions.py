@@ -226,14 +226,10 @@ class FunctionProof:
             if invariant.name not in known:
                 continue
             machine = lifted(self.machine, "", self.refused)(cuts.state)  # type: ignore[arg-type]
-            if invariant.name == "only_references_are_dropped":
-                # It asks for the kind of the event, which is no symbolic value.
-                holds: Any = invariant.holds(machine, event)
-            else:
-                try:
-                    holds = cuts.state.merge(lambda each=invariant: each.holds(machine, event))  # type: ignore[misc]
-                except MergeRefused as error:
-                    raise UnsupportedError(f"{invariant.name}: {error}") from error
+            try:
+                holds = cuts.state.merge(lambda each=invariant: each.holds(machine, event))  # type: ignore[misc]
+            except MergeRefused as error:
+                raise UnsupportedError(f"{invariant.name}: {error}") from error
             self._claim(cuts, label, invariant.name, invariant.rules, bool_term(holds))
 
     # Verdicts

@@ -143,6 +143,11 @@ def mutant_named(identity: str) -> Mutant:
 # Loading
 
 
+def unchanged() -> type[Contract]:
+    """A copy of the machine without any change: whatever notices it notices nothing about mutants."""
+    return _copied({})
+
+
 @cache
 def _original(module: str) -> CodeType:
     return compile(parsed(module), str(source(module)), "exec")
@@ -221,7 +226,9 @@ def _functions(module: str) -> Iterator[ast.FunctionDef]:
     """The functions of a module that the machine can come to."""
     called = _called()
     tree = parsed(module)
-    for owner in (tree, *[each for each in tree.body if isinstance(each, ast.ClassDef)]):
+    owners: list[ast.Module | ast.ClassDef] = [tree]
+    owners += [each for each in tree.body if isinstance(each, ast.ClassDef)]
+    for owner in owners:
         for function in owner.body:
             if (
                 isinstance(function, ast.FunctionDef)

@@ -19,11 +19,13 @@ directly, at every cut, and must be what they were at the return.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Final, TypeAlias
 
 import z3
 
 from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, View
+from chardev_spec.state import Device
 
 Terms: TypeAlias = Mapping[str, Any]
 Facts: TypeAlias = list[tuple[str, z3.BoolRef]]
@@ -97,9 +99,6 @@ def row_rely(table: str, held: Terms, old: View, there: z3.BoolRef, limit: Any, 
             ("constants of a buffer", z3.Implies(
                 there, z3.And(new["capacity"] == old["capacity"], new["price"] == old["price"])
             )),
-            ("only the writer offers", z3.Implies(
-                z3.And(there, held["writing"]), new["offered"] == old["offered"]
-            )),
             ("a buffer that nobody pays for stays so", z3.Implies(
                 z3.And(there, old["client"] == 0), new["client"] == 0
             )),
@@ -109,3 +108,89 @@ def row_rely(table: str, held: Terms, old: View, there: z3.BoolRef, limit: Any, 
             ("constants of an entry", z3.Implies(there, new["client"] == old["client"])),
         ]
     return facts
+
+
+def rely_obligations() -> list[tuple[str, bool]]:
+    """That the rely composes: each fact is kept by doing nothing, and by two steps when by each of them.
+
+    The first of two steps is a call's own or a nested call's; so is the second, where guards held at the entry are
+    still held.
+    """
+    device = [_device(name) for name in "eabc"]
+    results = [
+        (f"{name} is reflexive", _follows([], fact))
+        for name, fact in device_rely(device[1], device[1], device[1])
+    ]
+    results += _composed("the device", _device_steps(device))
+    for table in (CLIENT, BUFFER, MESSAGE):
+        rows = [table.constants(name) for name in "abc"]
+        same = [row["handle"] == rows[0]["handle"] for row in rows]
+        there = [z3.Bool(f"there.{name}") for name in "abc"]
+        limits = [z3.Int(f"limit.{name}") for name in "abc"]
+        order = [limits[0] <= limits[1], limits[1] <= limits[2]]
+        used = [
+            z3.Implies(here, row["handle"] < limit)
+            for here, row, limit in zip(there, rows, limits, strict=True)
+        ]
+        given = [*same, *order, *used, there[2], *_guards(device)]
+
+        def step(held: int, one: int, two: int, *, table: Any = table, rows: Any = rows, there: Any = there, limits: Any = limits) -> Facts:
+            facts = row_rely(table.name, device[held], rows[one], there[one], limits[one], rows[two])
+            return [(name, z3.Implies(there[two], fact)) for name, fact in facts]
+
+        results += [
+            (f"{table.name}: {name} is reflexive", _follows([*used, there[0]], fact))
+            for name, fact in row_rely(table.name, device[1], rows[0], there[0], limits[0], rows[0])
+        ]
+        for held in (0, 2):
+            premises = [fact for _, fact in (*step(0, 0, 1), *step(held, 1, 2))]
+            results += [
+                (f"{table.name}: {name} is transitive", _follows([*premises, *given], fact))
+                for name, fact in step(0, 0, 2)
+            ]
+    return results
+
+
+def _device(name: str) -> dict[str, Any]:
+    kinds = {each.name: each.type for each in fields(Device)}
+    return {
+        each: z3.Bool(f"{each}.{name}") if kind is bool else z3.Int(f"{each}.{name}")
+        for each, kind in kinds.items()
+    }
+
+
+def _guards(device: list[dict[str, Any]]) -> list[z3.BoolRef]:
+    """What was held at the entry is held in the middle, and inside a call there is a frame."""
+    entry, middle = device[0], device[2]
+    return [
+        z3.Or(
+            middle["destroyed"],
+            z3.And(*[z3.Implies(entry[name], middle[name]) for name in ("writing", "reading")]),
+        ),
+        middle["frames"] >= entry["frames"],
+    ]
+
+
+def _device_steps(device: list[dict[str, Any]]) -> Any:
+    def step(held: int, one: int, two: int) -> Facts:
+        return device_rely(device[held], device[one], device[two])
+
+    return step, _guards(device)
+
+
+def _composed(subject: str, steps: Any) -> list[tuple[str, bool]]:
+    step, given = steps
+    results = []
+    for held in (0, 2):
+        premises = [fact for _, fact in (*step(0, 1, 2), *step(held, 2, 3))]
+        results += [
+            (f"{subject}: {name} is transitive", _follows([*premises, *given], fact))
+            for name, fact in step(0, 1, 3)
+        ]
+    return results
+
+
+def _follows(premises: list[z3.BoolRef], fact: z3.BoolRef) -> bool:
+    solver = z3.Solver()
+    solver.add(*premises, z3.Not(fact))
+    return bool(solver.check() == z3.unsat)

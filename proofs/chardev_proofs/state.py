@@ -726,6 +726,7 @@ class SymState:
         self.universal: list[tuple[str, Callable[[z3.ArithRef], z3.BoolRef], set[int]]] = []
         self.needs_order = False
         self.universe: Any = None
+        self.depth = 0
 
     @property
     def tables(self) -> list[SymTable]:
@@ -764,6 +765,16 @@ class SymState:
     def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
         """See `tables.World`."""
         return self.path.survivors(conjunction([*conditions(), condition]), claims)
+
+    def sample(self, condition: z3.BoolRef, terms: list[z3.ArithRef]) -> list[int] | None:
+        """See `tables.World`."""
+        return self.path.sample(conjunction([*conditions(), condition]), terms)
+
+    def remembered(
+        self, key: tuple[int, ...], find: Callable[[], list[z3.BoolRef]]
+    ) -> list[z3.BoolRef]:
+        """See `tables.World`."""
+        return self.path.remembered(key, find)
 
     def dry(self) -> bool:
         """See `tables.World`."""

@@ -102,7 +102,12 @@ CANONICAL: Final = {each.name: each.constants(each.name) for each in SCHEMAS.val
 
 
 class World(Protocol):
-    """What the tables ask of whoever explores a path."""
+    """What the tables ask of whoever explores a path.
+
+    `depth` is above zero while a row is described.
+    """
+
+    depth: int
 
     def know(self, fact: z3.BoolRef) -> None:
         """Assume what holds on every branch."""
@@ -112,6 +117,14 @@ class World(Protocol):
 
     def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
         """Which of the claims follow from the condition on this path."""
+
+    def sample(self, condition: z3.BoolRef, terms: list[z3.ArithRef]) -> list[int] | None:
+        """Values of the terms where the condition is true; None if it never is."""
+
+    def remembered(
+        self, key: tuple[int, ...], find: Callable[[], list[z3.BoolRef]]
+    ) -> list[z3.BoolRef]:
+        """What `find` gives, or gave when the path was gone for the first time."""
 
     def dry(self) -> bool:
         """Whether nothing need be known, because it will be forgotten before anything is asked."""
@@ -396,6 +409,26 @@ RELATIONS: Final[dict[str, Callable[..., z3.BoolRef]]] = {
 }
 
 
+PLAIN_RELATIONS: Final[dict[str, Callable[..., bool]]] = {
+    "none": lambda weight: weight == 0,
+    "sign": lambda weight: weight >= 0,
+    "same": lambda weight, other: weight == other,
+    "least": lambda weight, other: weight <= other,
+    "most": lambda weight, other: weight >= other,
+    "sum": lambda whole, one, two: whole == one + two,
+}
+"""The same of Python's numbers."""
+
+
+def _facts(claims: list[tuple[str, tuple[Fold, ...]]], holds: list[bool]) -> list[z3.BoolRef]:
+    """What the relations that hold of the weights say of the folds."""
+    return [
+        RELATIONS[kind](*[each.number for each in related])
+        for (kind, related), survives in zip(claims, holds, strict=True)
+        if survives
+    ]
+
+
 class Base(Version):
     """Any rows that satisfy what is known of every row.
 
@@ -407,9 +440,12 @@ class Base(Version):
         self.world = world
         self.frozen = False
         self.touched: dict[int, z3.ArithRef] = {}
+        # Handles that were asked for, and those that were met while another row was described.
         self.seen: dict[int, z3.ArithRef] = {}
+        self.glimpsed: dict[int, z3.ArithRef] = {}
         self.folds: dict[int, Fold] = {}
         self.terms: list[z3.ExprRef] = []
+        self._bounded = (0, 0, 0)
         self.any_row = fresh(f"any.{schema.name}")
         number = new_number()
         self._functions = {
@@ -426,10 +462,14 @@ class Base(Version):
         if self.frozen or handle.get_id() in self.touched or self.world.dry():
             return
         self.touched[handle.get_id()] = handle
-        self.seen[handle.get_id()] = handle
+        (self.glimpsed if self.world.depth else self.seen)[handle.get_id()] = handle
         there = self._here(handle)
-        for fact in self.world.row_facts(self.schema.name, self.view(handle), self):
-            self.world.know(z3.Implies(there, fact))
+        self.world.depth += 1
+        try:
+            for fact in self.world.row_facts(self.schema.name, self.view(handle), self):
+                self.world.know(z3.Implies(there, fact))
+        finally:
+            self.world.depth -= 1
 
     def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
         self.touch(handle)
@@ -437,7 +477,8 @@ class Base(Version):
 
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         # Whether a row is there says nothing about its fields: it is not touched, only counted.
-        self.seen.setdefault(handle.get_id(), handle)
+        where = self.glimpsed if self.world.depth else self.seen
+        where.setdefault(handle.get_id(), handle)
         return self._here(handle)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
@@ -486,35 +527,40 @@ class Base(Version):
         matters then.
         """
         others = list(self.folds.values())
-        claims = relations(fold, others, sums=composed)
-        holds = self.world.always(self.schema.name, claims)
         elsewhere = _described(fold.pattern, self.schema.name)[1]
         if elsewhere or (composed and len(fold.arguments) > 1):
-            weights = {id(each): self.weight_at(each, self.any_row) for each in (fold, *others)}
-            left = [
-                RELATIONS[kind](*[weights[id(each)] for each in related])
-                for (kind, related), survives in zip(claims, holds, strict=True)
-                if not survives
-            ]
-            found = iter(self.world.survivors(self._here(self.any_row), left))
-            holds = [survives or next(found) for survives in holds]
-        mine = fold.number
+            key = (fold.number.get_id(), *[each.number.get_id() for each in others])
+            facts = self.world.remembered(key, lambda: self._found(fold, others))
+        else:
+            claims = relations(fold, others, sums=composed)
+            facts = _facts(claims, self.world.always(self.schema.name, claims))
         # The fold stays an unknown of its own: a path that replays a trace must meet the same terms.
-        if holds[0]:
-            self.world.know(mine == 0)
-            return
-        for other, survives in zip(others, holds[2:], strict=False):
-            if survives:
-                self.world.know(mine == other.number)
-                return
-        for (kind, related), survives in zip(claims, holds, strict=True):
-            if survives:
-                self.world.know(RELATIONS[kind](*[each.number for each in related]))
-        if holds[1]:
+        for fact in facts:
+            self.world.know(fact)
+        positive = fold.number >= 0
+        if any([each.eq(positive) for fact in facts for each in (fact, *fact.children()[-1:])]):
             witness = fresh(f"witness.{self.schema.name}")
             fold.witness = witness
+            self.touch(witness)
             there = z3.And(self.alive(witness), self.weight_at(fold, witness) > 0)
-            self.world.know(z3.Implies(mine > 0, there))
+            self.world.know(z3.Implies(fold.number > 0, there))
+
+    def _found(self, fold: Fold, others: list[Fold]) -> list[z3.BoolRef]:
+        """What the path says of a fold: a row that has a weight rules most of it out, the solver decides the rest."""
+        here = self._here(self.any_row)
+        weights = {id(each): self.weight_at(each, self.any_row) for each in (fold, *others)}
+        terms = list(weights.values())
+        values = self.world.sample(z3.And(here, terms[0] != 0), terms)
+        if values is None:
+            return [fold.number == 0, fold.number >= 0]
+        numbers = dict(zip(weights, values, strict=True))
+        claims = [
+            (kind, related)
+            for kind, related in relations(fold, others, sums=True)
+            if PLAIN_RELATIONS[kind](*[numbers[id(each)] for each in related])
+        ]
+        terms = [RELATIONS[kind](*[weights[id(each)] for each in related]) for kind, related in claims]
+        return _facts(claims, self.world.survivors(here, terms))
 
     def bound_folds(self) -> None:
         """Say of each fold that it is at least the weight of each touched row.
@@ -522,11 +568,15 @@ class Base(Version):
         How many rows there are is also bounded by rows that were only seen, two by two.
         """
         know = self.world.know
+        size = (len(self.folds), len(self.touched), len(self.seen) + len(self.glimpsed))
+        if size == self._bounded:
+            return
+        self._bounded = size
         for fold in list(self.folds.values()):
             if fold.witness is None:
                 continue
             counts = z3.is_int_value(fold.pattern)
-            for key, handle in list((self.seen if counts else self.touched).items()):
+            for key, handle in list(({**self.glimpsed, **self.seen} if counts else self.touched).items()):
                 if key in fold.bounded:
                     continue
                 fold.bounded.add(key)
@@ -534,7 +584,7 @@ class Base(Version):
                 know(z3.Implies(here, self.weight_at(fold, handle) <= fold.number))
                 if counts:
                     for other_key, other in list(self.seen.items()):
-                        if other_key in fold.bounded and other_key != key:
+                        if key in self.seen and other_key in fold.bounded and other_key != key:
                             both = z3.And(here, self._here(other), handle != other)
                             know(z3.Implies(both, fold.number >= 2))
 

@@ -121,12 +121,18 @@ class Template:
         for slot in reversed(state.slots):
             if slot.constant.decl().name() in used:
                 self.slots.insert(0, slot)
-                found = set().union(*[constants_in(each) for each in slot.terms])
-                used |= found
-                canonical = CANONICAL[state.tables[slot.table].schema.name]
-                slot.used = tuple(
-                    [name for name, each in canonical.items() if each.decl().name() in found]
-                )
+                for each in slot.terms:
+                    used |= constants_in(each)
+        inside: dict[str, set[str]] = {}
+        for slot in self.slots:
+            # A question inside a weight may be about the row that is weighed.
+            found = set().union(*[constants_in(each) for each in slot.terms])
+            found |= set().union(*[inside.get(name, set()) for name in found])
+            inside[slot.constant.decl().name()] = found
+            canonical = CANONICAL[state.tables[slot.table].schema.name]
+            slot.used = tuple(
+                [name for name, each in canonical.items() if each.decl().name() in found]
+            )
         self.scalars = {
             name: constant
             for name, constant in state.device_constants.items()
@@ -235,9 +241,7 @@ class Universe:
 def _anonymous(pattern: z3.ExprRef, arguments: tuple[int, ...]) -> z3.ExprRef:
     """A weight whose arguments are unknowns with these numbers."""
     pairs = []
-    for name in constants_in(pattern):
-        if name.startswith("place"):
-            number = arguments[int(name.removeprefix("place").partition(".")[0])]
-            sort = z3.BoolSort() if name.endswith("Bool") else z3.IntSort()
-            pairs.append((z3.Const(name, sort), z3.Const(f"argument{number}.{sort}", sort)))
+    for index, number in enumerate(arguments):
+        for sort in (z3.IntSort(), z3.BoolSort()):
+            pairs.append((z3.Const(f"place{index}.{sort}", sort), z3.Const(f"argument{number}.{sort}", sort)))
     return substitute(pattern, pairs)

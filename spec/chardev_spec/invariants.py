@@ -232,7 +232,8 @@ def payer_is_attached(machine: Contract, row: Buffer) -> bool:
 @buffer_invariant("BUF-2")
 def references_are_counted(machine: Contract, row: Buffer) -> bool:
     """One reference for its place unless free, one for an outstanding write, and the marshallers'; never none."""
-    return row.references == (row.place != Place.FREE) + row.offered + row.marshaller_references > 0
+    places = (row.place != Place.FREE) + row.offered
+    return row.marshaller_references >= 0 and row.references == places + row.marshaller_references > 0
 
 
 @buffer_invariant("WR-7", "WR-1")
@@ -268,6 +269,24 @@ def marshalled_buffers_are_sealed(machine: Contract, row: Buffer) -> bool:
     return not row.marshalled or (
         machine.device.sealed and (row.place == Place.QUEUED or row.place == Place.CURRENT)
     )
+
+
+@buffer_invariant("MIG-2", "TOK-3")
+def sealed_clients_hold_nothing(machine: Contract, row: Buffer) -> bool:
+    """The buffers of a sealed device's client are pending: none comes back, so nothing is announced."""
+    return (
+        not machine.device.sealed
+        or row.client is None
+        or row.place == Place.QUEUED
+        or row.place == Place.CURRENT
+        or row.place == Place.FREE
+    )
+
+
+@buffer_invariant("WR-1")
+def queued_buffers_have_a_number(machine: Contract, row: Buffer) -> bool:
+    """What was added has an order number above that of restored data, which goes ahead of it."""
+    return row.place != Place.QUEUED or row.order > 0
 
 
 @buffer_invariant("BUF-1", "MIG-4")

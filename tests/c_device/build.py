@@ -20,7 +20,9 @@ def patched(defect: Defect) -> str:
     source = SOURCE.read_text(encoding="utf-8")
     for old, new in defect.changes:
         if source.count(old) != 1:
-            raise StaleDefectError(f"{defect.name}: occurs {source.count(old)} times, not once:\n{old}")
+            raise StaleDefectError(
+                f"{defect.name}: occurs {source.count(old)} times, not once:\n{old}"
+            )
         source = source.replace(old, new)
     return source
 

@@ -1,4 +1,7 @@
-"""Seeded defects of the device in C, each with a rule that the finding must name."""
+"""Seeded defects of the device in C, each with the rules that it breaks.
+
+Which of them shows first is chance: the finding must name one.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,19 +12,20 @@ class Defect:
     """One defect: pieces of text and what replaces them; `sanitized` if it takes AddressSanitizer to see it."""
 
     name: str
-    rule: str
+    rules: frozenset[str]
     changes: tuple[tuple[str, str], ...]
     sanitized: bool = False
 
 
-def _defect(name: str, rule: str, *texts: str, sanitized: bool = False) -> Defect:
-    return Defect(name, rule, tuple(zip(texts[::2], texts[1::2], strict=True)), sanitized)
+def _defect(name: str, rules: str, *texts: str, sanitized: bool = False) -> Defect:
+    changes = tuple(zip(texts[::2], texts[1::2], strict=True))
+    return Defect(name, frozenset(rules.split()), changes, sanitized)
 
 
 DEFECTS: Final = (
     _defect(
         "use after free in the fan-out",
-        "CB-1",
+        "CB-1 CB-3",
         """    for (i = 0; i < count; i++) {
         if (recipients[i]->attached && !recipients[i]->leaving) {""",
         """    for (i = 0; i < count; i++) {
@@ -47,14 +51,14 @@ DEFECTS: Final = (
     ),
     _defect(
         "double free of an offered buffer",
-        "WR-7",
+        "WR-7 BUF-2 CB-1",
         "    buffer->shown.refs++;\n    dev->write_asked = false;",
         "    dev->write_asked = false;",
         sanitized=True,
     ),
     _defect(
         "marshalled buffer not referenced",
-        "WR-1",
+        "BUF-2 WR-1",
         "        buffer->shown.refs++;\n        spice_marshaller_add_ref_full",
         "        spice_marshaller_add_ref_full",
         sanitized=True,
@@ -88,7 +92,7 @@ DEFECTS: Final = (
     ),
     _defect(
         "nested write lost",
-        "WR-5",
+        "WR-5 WR-4",
         "    dev->write_asked = true;\n    if (dev->writing) {",
         "    if (dev->writing) {",
     ),
@@ -118,7 +122,7 @@ DEFECTS: Final = (
     ),
     _defect(
         "retry timer forgotten after nothing was taken",
-        "WR-4",
+        "WR-4 WR-5 WR-6",
         "    dev->write_limited = outcome != NOTHING && may_write(dev);\n    settle_retry_timer(dev);",
         "    dev->write_limited = outcome != NOTHING && may_write(dev);",
     ),
@@ -136,25 +140,25 @@ DEFECTS: Final = (
     ),
     _defect(
         "final error blamed on the new port",
-        "RD-8",
+        "WR-8 RD-8",
         "    if (dev->generation == generation) {",
         "    if (dev->sin) {",
     ),
     _defect(
         "answer counts after a reset",
-        "WR-7",
+        "WR-7 SELF-3 WR-1 TOK-1",
         "    if (failed || dev->answer_ignored) {",
         "    if (failed) {",
     ),
     _defect(
         "torn message",
-        "WR-7",
+        "WR-7 MIG-2",
         "        if (buffer->place == PLACE_QUEUED && !buffer->offered) {",
         "        if (!buffer->offered) {",
     ),
     _defect(
         "empty buffer written to the port",
-        "WR-2",
+        "BUF-6 WR-2",
         "    completed = take(dev, 0);\n    if (completed > 0) {",
         "    completed = 0;\n    if (completed > 0) {",
     ),
@@ -166,13 +170,13 @@ DEFECTS: Final = (
     ),
     _defect(
         "token violation unnoticed",
-        "RD-4",
+        "TOK-2 RD-4",
         "        } else if (client->tokens > 0) {",
         "        } else if (client->tokens + 1 > 0) {",
     ),
     _defect(
         "self token lost",
-        "SELF-2",
+        "SELF-1 SELF-2",
         "        dev->self_tokens++;\n",
         "",
     ),
@@ -214,13 +218,13 @@ DEFECTS: Final = (
     ),
     _defect(
         "reset keeps the freed tokens",
-        "TOK-3",
+        "LC-3 TOK-3",
         "        if (clients[i]->attached && !clients[i]->leaving && clients[i]->freed > 0) {",
         "        if (0) {",
     ),
     _defect(
         "reset goes on running",
-        "RD-1",
+        "LC-3 RD-1 WR-2",
         "    clients = snapshot(dev, &count);\n    halt(dev);",
         "    clients = snapshot(dev, &count);",
         "    if (!dev->destroyed && !dev->sin) {\n        halt(dev);\n    }",
@@ -228,13 +232,13 @@ DEFECTS: Final = (
     ),
     _defect(
         "active while stopped",
-        "LC-6",
+        "LC-8 LC-6",
         "        if (dev->running) {\n            dev->active = true;\n        }\n    }\n    /* WR-7",
         "        dev->active = true;\n    }\n    /* WR-7",
     ),
     _defect(
         "seal not kept",
-        "WR-2",
+        "MIG-2 WR-2 RD-1",
         "!dev->awaiting && !dev->sealed;",
         "!dev->awaiting;",
     ),
@@ -246,13 +250,13 @@ DEFECTS: Final = (
     ),
     _defect(
         "tokens taken before the restore counted twice",
-        "RD-4",
+        "TOK-1 MIG-4 RD-4 MIG-1 TOK-2",
         "client->tokens = client_tokens - own;",
         "client->tokens = client_tokens;",
     ),
     _defect(
         "removal does not write and read",
-        "RD-8",
+        "LC-7 RD-8 WR-5",
         "    unref_all(dev, &messages);\n    if (!dev->destroyed) {\n        write_and_read(dev, &frame);",
         "    unref_all(dev, &messages);\n    if (0) {\n        write_and_read(dev, &frame);",
     ),
@@ -269,7 +273,7 @@ DEFECTS: Final = (
         "                buffer->place = PLACE_CURRENT;\n                break;\n            }\n            continue;",
     ),
     _defect(
-        "null pointer without clients",
+        "null pointer",
         "RD-2",
         "        message_append(&client->queue, message);",
         "        message_append(NULL, message);",

@@ -107,13 +107,13 @@ class ForgetsMachine(DeviceMachine):
 def test_two_defects_are_told_apart() -> None:
     """Shrinking would slip from one defect to another, and the first would be forgotten."""
     with pytest.raises(ExceptionGroup, match="2 distinct failures") as group:
-        run_state_machine_as_test(ForgetsMachine, settings=QUICK)
+        run_state_machine_as_test(ForgetsMachine, settings=settings(QUICK, max_examples=60))
     differences = [each for each in group.value.exceptions if isinstance(each, DifferenceError)]
     assert {type(each).__name__ for each in differences} == {
         "DifferenceError[RD-4, result]",
         "DifferenceError[MIG-3, result]",
     }
-    assert max(count_calls(each.scenario.steps) for each in differences) <= 3
+    assert max(count_calls(each.scenario.steps) for each in differences) <= 8
 
 
 class OnlyClients(DeviceMachine):
@@ -151,7 +151,7 @@ class Careful(DeviceMachine):
 
 def test_without_mistakes_no_call_breaks_the_contract() -> None:
     """An implementation that aborts on a contract error could not be checked."""
-    coverage = run(Careful, settings(QUICK, max_examples=100))
+    coverage = run(Careful, settings(QUICK, max_examples=60))
     # Without mistakes some calls have no legal moment in a short run; most of them must.
     assert len(coverage.never_made()) <= 2
 

@@ -23,7 +23,7 @@ from chardev.ports import DescriptorPort, open_pty_pair
 from chardev.serve import Address, check_reach, main, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MEBIBYTES: Final = int(os.environ.get("CHARDEV_SERVE_MIB", "64"))
 """How much goes through the command in the long test; more of it gives the figures of the docs."""
@@ -59,7 +59,7 @@ class Server:
         else:
             host, _, port = rest.rpartition(":")
             connection = socket.create_connection((host.strip("[]"), int(port)))
-        connection.settimeout(20)
+        connection.settimeout(60)
         return connection
 
     def says(self, data: bytes) -> None:
@@ -101,6 +101,14 @@ def serving(*arguments: str) -> Iterator[Server]:
             server.stop()
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback address; some containers have none."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
 def received(connection: socket.socket, size: int) -> bytes:
     """Exactly so many bytes."""
     data = bytearray()
@@ -115,9 +123,8 @@ def received(connection: socket.socket, size: int) -> bytes:
 def test_clients_of_all_kinds_share_a_line(tmp_path: Path, number: int) -> None:
     """A client by one kind of address would be left out, or stopping leave something behind."""
     path = tmp_path / "line"
-    with serving(
-        "--listen", f"unix:{path}", "--listen", "tcp:0", "--listen", "tcp:[::1]:0"
-    ) as server:
+    other = "tcp:[::1]:0" if has_ipv6() else "tcp:localhost:0"
+    with serving("--listen", f"unix:{path}", "--listen", "tcp:0", "--listen", other) as server:
         assert path.stat().st_mode & 0o777 == 0o600
         clients = [server.connect(each) for each in range(3)]
         for client in clients:
@@ -137,9 +144,7 @@ def test_clients_of_all_kinds_share_a_line(tmp_path: Path, number: int) -> None:
             client.close()
 
 
-def test_a_lot_both_ways_with_checksums(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_lot_both_ways_with_checksums(tmp_path: Path) -> None:
     """Somewhere in a long transfer a byte would be lost, doubled or swapped (WR-1)."""
     size = MEBIBYTES << 20
     block = os.urandom(1 << 20)
@@ -178,7 +183,6 @@ def test_a_lot_both_ways_with_checksums(
             # The writer hears the line as well, or it would be cut off.
             threading.Thread(target=listen, args=("writer", writer)),
         ]
-        begin = time.monotonic()
         for thread in threads:
             thread.start()
         digest = hashlib.blake2b()
@@ -191,7 +195,6 @@ def test_a_lot_both_ways_with_checksums(
         sums["line"] = digest.hexdigest()
         for thread in threads:
             thread.join(60)
-        seconds = time.monotonic() - begin
         expected = hashlib.blake2b()
         for number in range(MEBIBYTES):
             expected.update(number.to_bytes(8, "little") + block[8:])
@@ -199,13 +202,10 @@ def test_a_lot_both_ways_with_checksums(
         assert sums == dict.fromkeys(names, expected.hexdigest())
         for connection in (writer, *readers):
             connection.close()
-        record_property("seconds", seconds)
 
 
 @pytest.mark.parametrize("place", ["unix", "tcp"])
-def test_a_thousand_come_and_go(
-    tmp_path: Path, place: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_thousand_come_and_go(tmp_path: Path, place: str) -> None:
     """Every client that leaves would leave a descriptor behind, or a piece of its last word."""
     address = f"unix:{tmp_path}/line" if place == "unix" else "tcp:0"
     with serving("--listen", address, "--stats", "json", "--clients", "2000") as server:
@@ -214,13 +214,14 @@ def test_a_thousand_come_and_go(
         server.says(b"x")
         assert stays.recv(1) == b"x"
         before = len(list(descriptors.iterdir()))
-        begin = time.monotonic()
+        heard: list[bytes] = []
+        hearing = threading.Thread(target=lambda: heard.append(server.hears(CONNECTIONS)))
+        hearing.start()
         for _ in range(CONNECTIONS):
             with server.connect() as client:
                 client.sendall(b"y")
-        seconds = time.monotonic() - begin
-        heard = server.hears(CONNECTIONS)
-        assert heard == b"y" * CONNECTIONS
+        hearing.join(60)
+        assert heard == [b"y" * CONNECTIONS]
         end = time.monotonic() + 10
         while len(list(descriptors.iterdir())) > before:
             assert time.monotonic() < end, "descriptors are left"
@@ -233,7 +234,6 @@ def test_a_thousand_come_and_go(
         assert f"{CONNECTIONS + 1} clients, 0 cut off, 0 refused" in errors
         for line in output.splitlines():
             assert json.loads(line)["cut_off"] == 0
-        record_property("seconds", seconds)
 
 
 def test_statistics_for_programs_and_for_people(tmp_path: Path) -> None:

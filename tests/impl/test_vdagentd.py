@@ -65,8 +65,8 @@ INPUT_EVENT: Final = struct.Struct("<qqHHi")
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until the condition holds, at most 10 s."""
-    async with asyncio.timeout(10):
+    """Let the loop turn until the condition holds, at most 30 s."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - the condition is what is tested
             await asyncio.sleep(0.002)
 
@@ -113,7 +113,7 @@ class Guest:
             stderr=asyncio.subprocess.DEVNULL,
         )
         reader = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while reader is None:
                 with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
                     reader, self._session = await asyncio.open_unix_connection(session_path)

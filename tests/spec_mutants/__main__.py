@@ -16,15 +16,15 @@ from tests.spec_mutants.judgements import judgement_of
 from tests.spec_mutants.report import line, page, scores, stale, unjudged
 from tests.spec_mutants.search import Search
 
-PATIENCE: Final = 20
-"""How many times as long a mutant that nobody has judged is compared: some need two rare things in one call."""
+PATIENCE: Final = 15
+"""How many times as long a mutant that nobody has judged is looked at: some need two rare things in one call."""
 
 
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.spec_mutants", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="seed of the calls and of the sample")
-    parser.add_argument("--calls", type=int, default=20_000, help="calls for each way of looking")
+    parser.add_argument("--calls", type=int, default=10_000, help="calls for each way of looking")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by the seed")
     parser.add_argument("--only", metavar="ID", help="only this mutant")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page of the docs")

@@ -14,9 +14,10 @@ hold, an exception that is no contract error, and a call that does not end.
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from chardev_proofs.mutation import SOURCES
 from chardev_spec.contract import Contract
@@ -68,7 +69,8 @@ def unexpected(error: Exception) -> Noticed:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    broke = trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == SOURCES
+    in_machine = trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == SOURCES
+    broke = in_machine and not isinstance(error, ContractError)
     return Noticed("exception" if broke else "derailed", f"{type(error).__name__}: {error}")
 
 
@@ -124,6 +126,7 @@ class Scenario(RandomCalls):
         self._write = write
         self.calls = 0
         self._callbacks = 0
+        self._destroyed_in = 0
         chance = Random(f"mixture {seed}")  # noqa: S311 - repeatable, not secret
         choose = chance.choice
         self._nesting = choose((0.1, 0.25, 0.4, 0.5))
@@ -140,6 +143,8 @@ class Scenario(RandomCalls):
             *self.actions,
             (1.5, self.mistake),
             (0.5, self.migrate),
+            (1.0, self.arrive),
+            (2.0, self.starve),
             (5.0, self.revive),
             (4.0, self.burst),
             (0.5, self.grant_much),
@@ -173,6 +178,9 @@ class Scenario(RandomCalls):
         self.note(event)
         message = self.read() if isinstance(event, ReadOneMsgFromDevice) else None
         luck = self.random.random
+        self._destroyed_in -= 1
+        if self._destroyed_in == 0:
+            self.attempt(self.destroy)
         while self._left > 0 and len(self.runner.stack) <= self.depth and luck() < self._nesting:
             self.step()
         if not self._rest and message is None and luck() < self._raising:
@@ -363,14 +371,14 @@ class Scenario(RandomCalls):
         peers = [row.peer for row in state.clients]
         for peer in peers[1:]:
             self.witness.attachment.pop(peer, None)
-            self.attempt(lambda peer=peer: self.call("client_remove", peer))  # type: ignore[misc]
+            self.attempt(partial(self.call, "client_remove", peer))
         self.attempt(self.stop)
         data = self.call("migrate_data_marshall")
         self.witness.marshal()
         self.marshaller_references.extend(data.buffers)
         [row] = state.clients
         self.witness.attachment.pop(row.peer, None)
-        self.attempt(lambda: self.call("client_remove", row.peer))
+        self.attempt(partial(self.call, "client_remove", row.peer))
         self.attempt(lambda: self._add_by([row.peer, row.flow_control, 2, row.window, 1, True]))
         if self.random.random() < 0.5:
             self.attempt(self.get)
@@ -378,52 +386,155 @@ class Scenario(RandomCalls):
             self.attempt(self.start)
         self.call("restore", message_of(data))
 
-    def create_another(self) -> None:
-        """Another device, from counts at the edge of what the header's types carry, on a port that may be taken."""
-        ports = self.runner.state.ports
-        edges = (-1, 0, UINT32_MAX, UINT32_MAX + 1)
-        self.runner = Runner(
-            self, machine=type(self.runner.machine), invariants=self.runner.invariants
-        )
-        self.runner.state.ports.update(ports)
-        port = self.random.choice((1, 1, 1, FOREIGN_PORT))
-        self.call("create", port, self.random.choice(edges), self.random.choice(edges))
+    def arrive(self) -> None:
+        """A client that waits, does something, and gets migration data that fits, or first some that does not."""
+        luck, randint, state = self.random.random, self.random.randint, self.runner.state
+        for peer in [row.peer for row in state.clients]:
+            self.witness.attachment.pop(peer, None)
+            self.attempt(partial(self.call, "client_remove", peer))
+        self.attempt(self.stop)
+        peer, window = self.random.choice(PEERS), randint(3, 6)
+        self.attempt(partial(self._add_by, [peer, luck() < 0.8, 2, window, 1, True]))
+        for action in self.random.choices(
+            (self.get, self.add, self.tokens_add, self.start, self.release), k=3
+        ):
+            self.attempt(action)
+        while luck() < 0.4:
+            self.attempt(partial(self.call, "restore", self._damaged()))
+        awaiting = state.device.awaiting
+        if awaiting is not None:
+            row = state.clients[awaiting]
+            own = row.window - row.tokens
+            price = randint(0, row.tokens) if own <= row.window else 0
+            given = randint(own, max(own, row.window - price))
+            size = self.random.choice((0, 1, 3))
+            record = Record(1, 1, given, randint(0, 3), size, price, 33 if size else 0)
+            self.call("restore", HEADER + encode(record) + b"x" * size)
+
+    def starve(self) -> None:
+        """Messages that wait for a client without send tokens, then what may become of them."""
+        state, choose = self.runner.state, self.random.choice
+        self.attempt(self.revive)
+        for row in [row for row in state.clients if row.flow_control and row.send_tokens > 0]:
+            if row.queue_length == 0:
+                self.witness.grant(row.peer, 0, replaces=True)
+                self.attempt(partial(self.call, "send_to_client_tokens_set", row.peer, 0))
+        peers = [peer for peer in PEERS if peer not in self.witness.attachment]
+        for peer, flow_control in zip(peers, (True, False), strict=False):
+            self.attempt(
+                partial(self._add_by, [peer, flow_control, choose((1, 3, 8)), 3, 0, False])
+            )
+        for _ in range(self.random.randint(1, 3)):
+            self.attempt(self.wakeup)
+        waiting = [row.peer for row in state.clients if row.queue_length > 0]
+        if waiting:
+            peer, tokens = choose(waiting), choose((1, 1, 2, 4))
+            self.witness.grant(peer, tokens, replaces=False)
+            calls = (
+                partial(self.call, "send_to_client_tokens_add", peer, tokens),
+                partial(self.call, "send_to_client_tokens_add", peer, tokens),
+                partial(self.call, "wait_timer_fired", peer),
+                self.client_remove,
+                self.reset,
+                self.stop,
+                self.migrate,
+            )
+            self.attempt(choose(calls))
 
     # The end
 
     def finish(self) -> None:
-        """Serve every debt, end whatever is awaited or sealed, give it a port, and destroy it in the end."""
+        """Serve every debt, have the device destroyed in the middle of something, and use it after that."""
         state = self.runner.state
         if not state.device.destroyed:
             self.attempt(self.serve_debts)
             for peer in PEERS:
                 if state.device.awaiting is not None or state.device.sealed:
-                    self.attempt(lambda peer=peer: self.call("client_remove", peer))  # type: ignore[misc]
-            self.attempt(lambda: self.call("reset_dev_instance", 1))
+                    self.attempt(partial(self.call, "client_remove", peer))
+            self.attempt(partial(self.call, "reset_dev_instance", 1))
             self.attempt(self.start)
             self.attempt(self.serve_debts)
+            self.end_inside_a_callback()
             self.attempt(self.destroy)
-        if self.seed % 4 > 0:
-            return
+        if self.seed % 4 == 0:
+            self.use_after_destroy()
+            self.attempt(self.create_at_the_edge)
+            self._write_timers()
+
+    def end_inside_a_callback(self) -> None:
+        """Let the device move, and destroy it in one of the callbacks that this makes."""
+        self._rest, self._destroyed_in = False, self.random.randint(1, 12)
+        kinds = (
+            self.client_add,
+            self.client_remove,
+            self.burst,
+            self.wakeup,
+            self.tokens_add,
+            self.migrate,
+            self.arrive,
+            self.starve,
+            self.stop,
+        )
+        for action in self.random.choices(kinds, k=12):
+            if self.runner.state.device.destroyed:
+                return
+            self.attempt(action)
+            self._write_timers()
+            self.attempt(self.revive)
+        self._rest = True
+
+    def use_after_destroy(self) -> None:
+        """Every call on a destroyed device, and what is left of its buffers."""
         for function, *arguments in _AFTER_DESTROY:
-            self.attempt(lambda f=function, a=arguments: self.call(f, *a))  # type: ignore[misc]
+            self.attempt(partial(self.call, function, *arguments))
         for held in self.held:
-            self.attempt(lambda held=held: self.call("write_buffer_add", held.handle, b""))  # type: ignore[misc]
-            self.attempt(lambda held=held: self.call("write_buffer_release", held.handle))  # type: ignore[misc]
+            self.attempt(partial(self.call, "write_buffer_add", held.handle, b""))
+            self.attempt(partial(self.call, "write_buffer_release", held.handle))
             for _ in range(2):
-                self.attempt(
-                    lambda held=held: self.call("write_buffer_release_without_device", held.handle)  # type: ignore[misc]
-                )
+                self.attempt(partial(self.call, "write_buffer_release_without_device", held.handle))
         while self.marshaller_references:
             self.attempt(self.unref_marshalled)
-        self.attempt(self.create_another)
-        self._write_timers()
+
+    def create_at_the_edge(self) -> None:
+        """Another device, with counts and sizes at the edge of what the header's types carry."""
+        choose, ports = self.random.choice, self.runner.state.ports
+        edges = (-1, 0, 2, UINT32_MAX, UINT32_MAX + 1)
+        self.runner = Runner(
+            self, machine=type(self.runner.machine), invariants=self.runner.invariants
+        )
+        self.runner.state.ports.update(ports)
+        self.call("create", choose((1, 1, 1, FOREIGN_PORT)), choose(edges), choose(edges))
+        self.attempt(partial(self.call, "client_add", "c", True, -1, UINT32_MAX + 1, -2, False))
+        self.attempt(partial(self.call, "client_add", "c", True, 1, UINT32_MAX + 1, -2, False))
+        self.attempt(partial(self.call, "client_add", "a", True, 2, choose((1, 2)), 1, False))
+        self.attempt(partial(self.call, "client_add", "b", False, 2, 1, 1, False))
+        self.attempt(partial(self.call, "client_remove", "a"))
+        size = UINT32_MAX + choose((0, 1))
+        handle = self.call("write_buffer_get_server_no_token", size)
+        self.call("write_buffer_add", handle, Huge(size))
+        self.call("migrate_data_marshall")
+
+
+class Huge(bytes):
+    """So many bytes that no memory would hold them."""
+
+    def __new__(cls, size: int) -> Self:
+        """Nothing, which claims to be `size` bytes."""
+        huge = super().__new__(cls)
+        huge.size = size
+        return huge
+
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
 
 
 _AFTER_DESTROY: Final[tuple[tuple[Any, ...], ...]] = (
     ("opaque_get",),
     ("client_exists", "a"),
     ("client_add", "a", True, 1, 3, 1, False),
+    ("client_add", "a", True, -1, 3, 1, False),
     ("client_remove", "a"),
     ("start",),
     ("stop",),

@@ -43,20 +43,32 @@ class Search:
     `calls` bounds each of the two ways of looking.
     """
 
-    def __init__(self, *, seed: int = 0, calls: int = 20_000) -> None:
+    def __init__(self, *, seed: int = 0, calls: int = 10_000) -> None:
         self._seed = seed
         self._calls = calls
         self._contract: list[list[Any]] = []
 
     def look_for(self, mutant: Mutant, *, patience: int = 1) -> Result:
-        """What becomes of this mutant; what passes is compared for so many times as long."""
-        machine = mutant.load()
-        alone = self._run(lambda seed: self._alone(machine, seed), self._calls, compares=False)
-        if alone.how is not None:
-            return Result(mutant, alone, Trace(None, "", 0))
+        """What becomes of this mutant; what passes is looked at for so many times as long."""
+        machine, nothing = mutant.load(), Trace(None, "", 0)
+        for times in sorted({1, patience}):
+            alone = self.judge(machine, patience=times)
+            if alone.how is not None:
+                return Result(mutant, alone, nothing)
+            compared = self.compare(machine, patience=times)
+            if compared.how is not None:
+                return Result(mutant, alone, compared)
+        return Result(mutant, nothing, nothing)
+
+    def judge(self, machine: type[Contract], *, patience: int = 1) -> Trace:
+        """What the invariants say of this machine."""
         most = self._calls * patience
-        compared = self._run(lambda seed: self._compared(machine, seed), most, compares=True)
-        return Result(mutant, alone, compared)
+        return self._run(lambda seed: self._alone(machine, seed), most, compares=False)
+
+    def compare(self, machine: type[Contract], *, patience: int = 1) -> Trace:
+        """Where this machine differs from the contract."""
+        most = self._calls * patience
+        return self._run(lambda seed: self._compared(machine, seed), most, compares=True)
 
     def _run(
         self, perform: Callable[[int], tuple[int, Noticed | None]], most: int, *, compares: bool

@@ -9,19 +9,27 @@ The fork speaks the line protocol; when it dies, the process that it came from s
 A timer is known by where it was added: inside ``spice_char_device_state_create`` it is the retry timer of that device,
 inside ``spice_char_device_client_add`` the wait timer of that client.
 
+Random scenarios can also be run and judged in the fork (``scout``), which saves the way to and fro.
+If anything comes up, the checker runs them again, one by one and over the protocol.
+
 With LeakSanitizer, what the library allocates, and nothing else, has to be gone when everything is destroyed.
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_uint8, c_uint32, c_void_p
+from random import Random
 from typing import Any, ClassVar, Final, NoReturn
 
 from chardev_conformance.adapters.protocol import decode, encode
 from chardev_conformance.adapters.serve import ABANDONED, NO_MORE_INPUT, Lines, Scenario, hello_of
+from chardev_conformance.campaign import CALLS_PER_SCENARIO
+from chardev_conformance.lockstep import Lockstep, Statistics
+from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_conformance.target import (
     Broken,
     Capabilities,
@@ -93,7 +101,7 @@ RESTORE_MESSAGE: Final = STATE + "restore_message"
 
 
 class _Interface(ctypes.Structure):
-    """The header\'s `SpiceBaseInterface`."""
+    """The header's `SpiceBaseInterface`."""
 
     _fields_: ClassVar = [
         ("type", ctypes.c_char_p),
@@ -131,7 +139,7 @@ _Event = CFUNCTYPE(None, _P, c_uint8)
 
 
 class _PortInterface(ctypes.Structure):
-    """The header\'s `SpiceCharDeviceInterface`."""
+    """The header's `SpiceCharDeviceInterface`."""
 
     _fields_: ClassVar = [
         ("base", _Interface),
@@ -144,7 +152,7 @@ class _PortInterface(ctypes.Structure):
 
 
 class _Port(ctypes.Structure):
-    """The header\'s `SpiceCharDeviceInstance`."""
+    """The header's `SpiceCharDeviceInstance`."""
 
     _fields_: ClassVar = [
         ("sif", POINTER(_PortInterface)),
@@ -155,7 +163,7 @@ class _Port(ctypes.Structure):
 
 
 class _WriteBuffer(ctypes.Structure):
-    """The header\'s `SpiceCharDeviceWriteBuffer`."""
+    """The header's `SpiceCharDeviceWriteBuffer`."""
 
     _fields_: ClassVar = [
         ("prev", _P),
@@ -180,7 +188,7 @@ _RemoveClient = CFUNCTYPE(None, _P, _P)
 
 
 class _Callbacks(ctypes.Structure):
-    """The header\'s `SpiceCharDeviceCallbacks`."""
+    """The header's `SpiceCharDeviceCallbacks`."""
 
     _fields_: ClassVar = [
         ("read_one_msg_from_device", _ReadMessage),
@@ -294,6 +302,7 @@ class LibraryTarget:
 
     name = "a shared library"
     moves_per_call: int | None = None
+    capabilities = Capabilities()
 
     def __init__(
         self,
@@ -539,7 +548,9 @@ class LibraryTarget:
             return None
         given = _WriteBuffer.from_address(address).buf_size
         if given < size:
-            raise Broken("result", f"a buffer of {given} bytes was given, {size} were asked for", ("BUF-1",))
+            raise Broken(
+                "result", f"a buffer of {given} bytes was given, {size} were asked for", ("BUF-1",)
+            )
         self._held.add(address)
         return address
 
@@ -591,7 +602,8 @@ class LibraryTarget:
         elif _is_whole(message):
             accepted = library.functions["restore"](device, place + HEADER_SIZE)
         else:
-            accepted = 0  # without its length nobody can tell; `remarks` say that this is not tested
+            # Without its length nobody can tell; `remarks` say that this is not tested.
+            accepted = 0
         library.free(place)
         if not accepted:
             raise Refused("MIG-5", "restore returned 0")
@@ -613,7 +625,9 @@ class LibraryTarget:
             self._library.marshaller_free(marshaller)
         self._library.lsan_disable()
         if self._library.leaks is not None and self._library.leaks():
-            raise Broken("leak", "memory is left after all was destroyed and released", ("BUF-2", "LC-5"))
+            raise Broken(
+                "leak", "memory is left after all was destroyed and released", ("BUF-2", "LC-5")
+            )
 
 
 def _is_whole(message: bytes) -> bool:
@@ -625,7 +639,9 @@ def _is_whole(message: bytes) -> bool:
     return size == 0 or pointer + size <= len(message)
 
 
-def _run_scenario(lines: Lines, library: Library, begin: dict[str, Any], to_parent: int) -> NoReturn:
+def _run_scenario(
+    lines: Lines, library: Library, begin: dict[str, Any], to_parent: int
+) -> NoReturn:
     """One scenario, in a fork."""
     scenario = Scenario(
         lines, lambda host, ports, limit: LibraryTarget(host, ports, limit, library), begin
@@ -647,6 +663,37 @@ def _run_scenario(lines: Lines, library: Library, begin: dict[str, Any], to_pare
         if "abandon" in message:
             os._exit(ABANDONED)
         scenario.perform(message)
+
+
+def _scout(
+    lines: Lines, library: Library, capabilities: Capabilities, order: dict[str, Any]
+) -> NoReturn:
+    """Random scenarios in this fork, judged here; if anything comes up, the checker runs them again one by one."""
+
+    def make(host: Host, ports: dict[str, bool], limit: int | None) -> LibraryTarget:
+        target = LibraryTarget(host, ports, limit, library)
+        target.capabilities = capabilities
+        return target
+
+    gc.disable()  # it would write to all the memory that the fork shares
+    counts = Statistics()
+    held = True
+    for number in order["numbers"]:
+        random = Random(f"{order['seed']}:{number}")
+        scenario = random_scenario(random)
+        left = min(CALLS_PER_SCENARIO, max(order["calls"] - counts.calls, 10))
+        script = RandomScript(random, calls=left)
+        held = held and Lockstep(make, script, scenario, statistics=counts).run() is None
+    lines.send(
+        {
+            "held": held,
+            "calls": counts.calls,
+            "nested_calls": counts.nested_calls,
+            "callbacks": counts.callbacks,
+            "functions": {name: count for name, count in counts.functions.items() if count},
+        }
+    )
+    os._exit(ENDED)
 
 
 def _status(status: int) -> str:
@@ -674,23 +721,31 @@ def main(arguments: list[str]) -> int:
         remarks.append(f"truncated migration data (needs {RESTORE_MESSAGE})")
     if library.leaks is None:
         remarks.append("memory leaks (needs a build with AddressSanitizer)")
-    capabilities = Capabilities(
-        lacks | {"port_failed"}, contract_errors=False, exceptions=False
-    )
+    capabilities = Capabilities(lacks | {"port_failed"}, contract_errors=False, exceptions=False)
     lines.send(
-        hello_of(f"c:{path}", capabilities, abandons=True, reports_leaks=True, remarks=remarks)
+        hello_of(
+            f"c:{path}",
+            capabilities,
+            abandons=True,
+            reports_leaks=True,
+            scouts=True,
+            remarks=remarks,
+        )
     )
     library.lsan_disable()
     if library.leaks is not None:
         library.leaks()  # what the interpreter keeps is looked up once, and not in every fork
+    gc.freeze()
     pending: dict[str, Any] | None = None
     while True:
         message = pending or lines.receive()
         pending = None
-        if "begin" not in message:
+        if "begin" not in message and "scout" not in message:
             continue
         reading, writing = os.pipe()
         child = library.fork()
+        if child == 0 and "scout" in message:
+            _scout(lines, library, capabilities, message["scout"])
         if child == 0:
             _run_scenario(lines, library, message["begin"], writing)
         os.close(writing)

@@ -72,7 +72,10 @@ def _environment(library: bytes, folder: Path) -> dict[str, str]:
         environment["ASAN_OPTIONS"] = ":".join(filter(None, options))
         suppressions = folder / "suppressions"
         suppressions.write_text(SUPPRESSIONS, encoding="utf-8")
-        options = [f"suppressions={suppressions}:print_suppressions=0", environment.get("LSAN_OPTIONS", "")]
+        options = [
+            f"suppressions={suppressions}:print_suppressions=0",
+            environment.get("LSAN_OPTIONS", ""),
+        ]
         environment["LSAN_OPTIONS"] = ":".join(filter(None, options))
     return environment
 

@@ -5,8 +5,8 @@ Theory of operation
 Calls are chosen as in memory, and spec and device run in lockstep; but where the port is written to or read, the bytes
 go through one of the device's own ports (`chardev.ports`), and its answer is the answer for both.
 At the other end is a peer that drains, stalls or hangs up; with a loopback plug the line is its own peer.
-In the end every byte is accounted for: what the port said it took is what the peer received, once and in order, and what
-was read is what the peer sent (WR-1).
+In the end every byte is accounted for: what the port said it took is what the peer received, once and in order, and
+what was read is what the peer sent (WR-1).
 
 What was answered is recorded, so a finding is replayed and shrunk in memory.
 """
@@ -27,7 +27,7 @@ from chardev_spec.contract import Contract
 from chardev_spec.events import Callback, PortWrite, ReadOneMsgFromDevice
 
 SIZE_FACTOR: Final = 509
-"""Buffers are so many times larger than in memory, so that a peer that stalls fills the line; prime, to avoid rhythm."""
+"""Buffers are so many times larger than in memory, so that a stalling peer fills the line; prime, to avoid rhythm."""
 
 READ_LIMIT: Final = 4096
 """The most that one read takes: what a tty gives at once."""
@@ -137,7 +137,9 @@ class LineScript:
     A peer drains, stalls or hangs up, each scenario in its own measure; only peers that can be replaced hang up.
     """
 
-    def __init__(self, random: Random, lines: dict[int, Line], *, calls: int, may_hang_up: bool) -> None:
+    def __init__(
+        self, random: Random, lines: dict[int, Line], *, calls: int, may_hang_up: bool
+    ) -> None:
         self._script = RandomScript(random, calls=calls)
         self._random = random
         self._lines = lines
@@ -195,7 +197,7 @@ def run_on_lines(
     calls: int,
     seconds: float | None = None,
     machine: type[Contract] = Contract,
-    progress: Callable[[Report], None] = lambda report: None,
+    progress: Callable[[Report], None] = lambda _: None,
 ) -> None:
     """Go on with a check over real lines until it has made `calls` calls; add to its report.
 
@@ -230,7 +232,9 @@ def _run_scenario(
         script = LineScript(
             random, lines, calls=min(CALLS_PER_SCENARIO, max(calls, 10)), may_hang_up=may_hang_up
         )
-        lockstep = Lockstep(DeviceTarget, script, scenario, machine=machine, statistics=report.statistics)
+        lockstep = Lockstep(
+            DeviceTarget, script, scenario, machine=machine, statistics=report.statistics
+        )
         finding = lockstep.run()
         report.scenarios += 1
         if finding is None:
@@ -307,6 +311,7 @@ def _try_out(port: DescriptorPort, peer: DescriptorPort | None, path: str) -> No
     if line.difference() is not None:
         other = "loopback plug (TX joined to RX)" if peer is None else "null modem to --peer"
         raise LineError(
-            f"{path}: sent 8 bytes, {len(line.received)} came through; check the {other}, and that the line does no echo"
+            f"{path}: sent 8 bytes, {len(line.received)} came through; "
+            f"check the {other}, and that the line does no echo"
         )
     _discard(port, peer)

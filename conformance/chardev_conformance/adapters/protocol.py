@@ -92,7 +92,9 @@ def event_from_json(name: Any, arguments: Any, ports: dict[str, int]) -> Callbac
     """The callback that a message tells of."""
     names = CALLBACK_ARGUMENTS.get(name) if isinstance(name, str) else None
     if names is None:
-        raise ProtocolError(f"there is no callback {name!r}; there are {', '.join(CALLBACK_ARGUMENTS)}")
+        raise ProtocolError(
+            f"there is no callback {name!r}; there are {', '.join(CALLBACK_ARGUMENTS)}"
+        )
     if not isinstance(arguments, dict) or set(arguments) != set(names):
         raise ProtocolError(f"the callback {name} has the arguments {', '.join(names) or 'none'}")
     values: list[Any] = []
@@ -101,10 +103,11 @@ def event_from_json(name: Any, arguments: Any, ports: dict[str, int]) -> Callbac
         if not isinstance(value, _FIELD_TYPES[field]) or isinstance(value, bool):
             raise ProtocolError(f"{field} of the callback {name} cannot be {value!r}")
         if field == "port":
-            value = ports.get(value, 0)  # no port has this number: that is a finding, not a mistake of the adapter
+            # No port has the number 0: that is a finding, not a mistake of the adapter.
+            value = ports.get(str(value), 0)
         elif field == "data":
             try:
-                value = bytes.fromhex(value)
+                value = bytes.fromhex(str(value))
             except ValueError:
                 raise ProtocolError(f"data of the callback {name} is not hexadecimal") from None
         values.append(value)

@@ -288,7 +288,9 @@ def load(name: str) -> Implementation:
     where = f"python:{name}"
     module_name, colon, factory_name = name.partition(":")
     if not (colon and module_name and factory_name):
-        raise TargetError(f"{where}: name a module and what makes a device in it, as python:module:factory")
+        raise TargetError(
+            f"{where}: name a module and what makes a device in it, as python:module:factory"
+        )
     try:
         factory = pkgutil.resolve_name(name)
         module = pkgutil.resolve_name(f"{module_name}:")
@@ -297,7 +299,9 @@ def load(name: str) -> Implementation:
             f"{where}: {error}; the module must be importable (is its folder in PYTHONPATH?)"
         ) from None
     except Exception as error:
-        raise TargetError(f"{where}: importing it fails: {type(error).__name__}: {error}") from error
+        raise TargetError(
+            f"{where}: importing it fails: {type(error).__name__}: {error}"
+        ) from error
     implementation = Implementation(
         where,
         factory,
@@ -336,7 +340,9 @@ def _look_at(implementation: Implementation) -> Capabilities:
     device = target.devices["d1"]
     lacks = {call for call in PARAMETERS if call not in NO_METHODS and not hasattr(device, call)}
     if len(lacks) == len(PARAMETERS) - len(NO_METHODS):
-        raise TargetError(f"{implementation.name}: it makes a {type(device).__name__}, which has no method of a device")
+        raise TargetError(
+            f"{implementation.name}: it makes a {type(device).__name__}, which has no method of a device"
+        )
     if implementation.release_without_device is None:
         lacks.add("write_buffer_release_without_device")
     lacks |= set(getattr(implementation.factory, "lacks", ()))

@@ -84,7 +84,7 @@ class Scenario:
     def __init__(self, lines: Lines, factory: TargetFactory, begin: dict[str, Any]) -> None:
         self._lines = lines
         self._now = 0
-        self._ports = {number: name for number, name in enumerate(begin["ports"], start=1)}
+        self._ports: dict[int, str] = dict(enumerate(begin["ports"], start=1))
         self._handles: list[Any] = []
         self._told: dict[str, Timers] = {}
         self.target = factory(self, begin["ports"], begin["moves_per_call"])
@@ -213,7 +213,9 @@ def serve(factory: TargetFactory, name: str, capabilities: Capabilities) -> NoRe
 def main(arguments: list[str]) -> int:
     """Serve the implementation that is named."""
     if len(arguments) != 1 or not arguments[0].startswith("python:"):
-        sys.stderr.write("usage: python -m chardev_conformance.adapters.serve python:module:factory\n")
+        sys.stderr.write(
+            "usage: python -m chardev_conformance.adapters.serve python:module:factory\n"
+        )
         return 2
     try:
         implementation = load(arguments[0].removeprefix("python:"))

@@ -34,6 +34,7 @@ from chardev_conformance.adapters.protocol import (
     encode,
     event_from_json,
 )
+from chardev_conformance.lockstep import Statistics
 from chardev_conformance.scenario import PARAMETERS
 from chardev_conformance.target import (
     Broken,
@@ -51,6 +52,9 @@ HELLO_SECONDS: Final = 10.0
 
 ANSWER_SECONDS: Final = 5.0
 """How long it may take for its next line; whatever a call does, it does it in less than a millisecond."""
+
+SCOUT_SECONDS: Final = 3.0
+"""How much longer it may take for a batch of scenarios than for one answer."""
 
 END_SECONDS: Final = 2.0
 """How long it may take to end when its input ends."""
@@ -88,6 +92,7 @@ class Hello:
     moves_per_call: int | None
     abandons: bool
     reports_leaks: bool
+    scouts: bool
     remarks: tuple[str, ...]
 
 
@@ -163,7 +168,9 @@ class Connection:
                 f"this program speaks version {VERSION}"
             )
         limit, lacks = hello.get("moves_per_call"), hello.get("lacks", [])
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        if limit is not None and (
+            not isinstance(limit, int) or isinstance(limit, bool) or limit < 1
+        ):
             raise self.nonsense(message, "moves_per_call must be null or a number above 0")
         known = {*PARAMETERS, *CALLBACK_ARGUMENTS} - {"create", "advance"}
         if not isinstance(lacks, list) or not all(each in known for each in lacks):
@@ -178,6 +185,7 @@ class Connection:
             limit,
             hello.get("abandons") is True,
             hello.get("reports_leaks") is True,
+            hello.get("scouts") is True,
             tuple(map(str, hello.get("remarks", []))),
         )
 
@@ -375,12 +383,17 @@ class StdioTarget:
             connection.send({"begin": {"ports": ports, "moves_per_call": moves_per_call}})
             message = connection.receive()
         except _Ended as error:
-            raise TargetError(f"{connection.command.where}: it cannot begin a scenario: {error}") from None
+            raise TargetError(
+                f"{connection.command.where}: it cannot begin a scenario: {error}"
+            ) from None
+        connection.begun = True
         ready = message.get("ready")
         if not isinstance(ready, dict):
             raise connection.nonsense(message, '"begin" is answered by {"ready": {}}')
         limit = ready.get("moves_per_call", connection.hello.moves_per_call)
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        if limit is not None and (
+            not isinstance(limit, int) or isinstance(limit, bool) or limit < 1
+        ):
             raise connection.nonsense(message, "moves_per_call must be null or a number above 0")
         return limit
 
@@ -396,6 +409,7 @@ class StdioTarget:
                 message = self._connection.receive()
             except _Ended as error:
                 raise _broken(error) from None
+            self._connection.begun = False
             self._raise_broken(message)
 
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
@@ -453,8 +467,12 @@ class StdioTarget:
     def _timer(self, message: dict[str, Any]) -> None:
         device, delay = message.get("device", "d1"), message.get("delay")
         client = message.get("client")
-        if delay is not None and (not isinstance(delay, int) or isinstance(delay, bool) or delay < 0):
-            raise self._connection.nonsense(message, "delay must be null or a number of milliseconds")
+        if delay is not None and (
+            not isinstance(delay, int) or isinstance(delay, bool) or delay < 0
+        ):
+            raise self._connection.nonsense(
+                message, "delay must be null or a number of milliseconds"
+            )
         due = None if delay is None else self.host.now_ms() + delay
         if message["timer"] == "retry":
             self._retry_ms[device] = due
@@ -478,7 +496,9 @@ class StdioTarget:
             raise TargetError(f"{self.name}: missing: {message['missing']}")
         self._raise_broken(message)
         if "return" not in message:
-            raise self._connection.nonsense(message, f"{call} is answered by return, refused or raised")
+            raise self._connection.nonsense(
+                message, f"{call} is answered by return, refused or raised"
+            )
         value = message["return"]
         try:
             if call == "migrate_data_marshall":
@@ -499,6 +519,46 @@ class StdioTarget:
             )
 
 
+class ProcessTargets:
+    """Makes the targets of one connection, a scenario after the other."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __call__(
+        self, host: Host, ports: dict[str, bool], moves_per_call: int | None
+    ) -> StdioTarget:
+        """The target of a scenario."""
+        return StdioTarget(host, ports, moves_per_call, self._connection)
+
+    def __getattribute__(self, name: str) -> Any:
+        """A process that runs no scenarios itself has no `scout`."""
+        if name == "scout" and not object.__getattribute__(self, "_connection").hello.scouts:
+            raise AttributeError(name)
+        return object.__getattribute__(self, name)
+
+    def scout(self, seed: int, numbers: range, calls: int, statistics: Statistics) -> str | None:
+        """Let the process itself run random scenarios of a seed; None if all held, else what came up."""
+        connection = self._connection
+        if not connection.alive or connection.begun:
+            connection.restart()
+        connection.forget_errors()
+        order = {"seed": seed, "numbers": [*numbers], "calls": calls}
+        try:
+            connection.send({"scout": order})
+            message = connection.receive(SCOUT_SECONDS + connection.command.answer_seconds)
+        except _Ended as error:
+            return str(error)
+        if message.get("held") is not True:
+            return "something was found"
+        statistics.calls += message["calls"]
+        statistics.nested_calls += message["nested_calls"]
+        statistics.callbacks += message["callbacks"]
+        for name, count in message["functions"].items():
+            statistics.functions[name] = statistics.functions.get(name, 0) + count
+        return None
+
+
 @contextmanager
 def open_process(command: Command) -> Iterator[Opened]:
     """An implementation in a process; raises `TargetError` when it does not start, or says no hello."""
@@ -506,7 +566,7 @@ def open_process(command: Command) -> Iterator[Opened]:
     try:
         yield Opened(
             connection.hello.name,
-            lambda host, ports, limit: StdioTarget(host, ports, limit, connection),
+            ProcessTargets(connection),
             connection.hello.capabilities,
             connection.hello.remarks,
         )

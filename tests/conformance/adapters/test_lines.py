@@ -111,7 +111,8 @@ def test_a_missing_plug_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_pty() as (_, path), pytest.raises(LineError) as raised, serial_line(path, None):
         pass
     assert str(raised.value) == (
-        f"{path}: sent 8 bytes, 0 came through; check the loopback plug (TX joined to RX), and that the line does no echo"
+        f"{path}: sent 8 bytes, 0 came through; "
+        "check the loopback plug (TX joined to RX), and that the line does no echo"
     )
 
 
