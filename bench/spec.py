@@ -6,7 +6,7 @@ No call of it is forbidden, so that nothing is counted that did not run the mach
 """
 
 # What a script prints is its result; its chances are repeatable, not secret, and as they are for no deeper reason.
-# ruff: noqa: T201, INP001, S311, PLR2004
+# ruff: noqa: S311, PLR2004
 
 import argparse
 import json

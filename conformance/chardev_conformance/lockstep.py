@@ -11,7 +11,8 @@ which are performed on both as well.
 So the spec is an acceptor: of the behaviours that the contract allows it follows the one that it sees, and what it
 cannot follow is a finding, with what was allowed instead.
 
-Outside (no call on the stack) the timers must agree: what is owed at quiescence is an observation like any other (WR-6).
+Outside (no call on the stack) the timers must agree: what is owed at quiescence is an observation like any other
+(WR-6).
 
 A call that never ends is a finding too: one that goes on making callbacks is counted out, one that makes none is
 interrupted when it has used too much processor time.
@@ -387,6 +388,8 @@ class Lockstep:
             raise
         except Broken as error:
             raise self._broken(error) from None
+        except RecursionError:  # its message differs from one Python to the next
+            raise self._found(("CB-1",), "to return", "RecursionError", "crash") from None
         except Exception as error:
             rule = "MIG-5" if step.call == "restore" else "CB-1"
             seen = f"{type(error).__name__}: {error}"
@@ -519,20 +522,24 @@ class Lockstep:
             raise FindingError(self._finding)
         self._advance_spec(frame, Ended())
         call = frame.call
-        if call is not None and call.event is not None:
-            raise self._blame(frame, call.event, None)
         refused = error if isinstance(error, Refused) else None
         if frame.refused is not None:
             rule = getattr(frame.refused, "rule", "MIG-5")
-            if refused is None or refused.rule != rule:
-                seen = f"refused: {refused}" if refused else "the call was accepted"
-                raise self._found((rule,), f"refused: {frame.refused}", seen, "not refused")
+            if refused is None:
+                allowed = f"refused: {frame.refused}"
+                raise self._found((rule,), allowed, "the call was accepted", "not refused")
+            if refused.rule != rule:
+                rules: tuple[str, ...] = (rule, refused.rule)
+                said, saw = f"refused: {frame.refused}", f"refused: {refused}"
+                raise self._found(rules, said, saw, "refused otherwise")
             return
         assert call is not None
+        if call.event is not None and refused is None:
+            raise self._blame(frame, call.event, None)
         if refused is not None:
-            rules: tuple[str, ...] = (refused.rule,)
-            if frame.step.call == "write_buffer_get":
-                rules = (*self._of_result(frame, call.result), refused.rule)
+            rules = blame.of_refusal(
+                frame.pair.runner.machine, frame.step.call, frame.arguments, call, refused.rule
+            )
             raise self._found(rules, "the call is legal", f"refused: {refused}", "wrongly refused")
         if call.raised is not error:
             raise self._found(
@@ -562,9 +569,7 @@ class Lockstep:
             raise self._found(self._of_result(frame, allowed), repr(allowed), repr(seen), "result")
 
     def _of_result(self, frame: Frame, allowed: Any) -> tuple[str, ...]:
-        return blame.of_result(
-            frame.pair.runner.machine, frame.step.call, frame.arguments, allowed
-        )
+        return blame.of_result(frame.pair.runner.machine, frame.step.call, frame.arguments, allowed)
 
     def _name(self, step: Step, named: Named) -> None:
         if step.result_name is not None:
@@ -619,16 +624,14 @@ class Lockstep:
 
     def _found(self, rules: tuple[str, ...], allowed: str, seen: str, symptom: str) -> FindingError:
         where = " > ".join([frame.step.call for frame in self.frames])
-        self._finding = Finding(rules, where, allowed, seen, symptom)
+        self._finding = Finding(tuple(dict.fromkeys(rules)), where, allowed, seen, symptom)
         return FindingError(self._finding)
 
-    def _blame(
-        self, frame: Frame, allowed: Callback | None, seen: Callback | None
-    ) -> FindingError:
+    def _blame(self, frame: Frame, allowed: Callback | None, seen: Callback | None) -> FindingError:
         """Another callback than the one that was allowed; None is the end of the call."""
         said = "the end of the call" if allowed is None else describe(allowed)
         saw = "the end of the call" if seen is None else describe(seen)
-        kinds = [EVENT_NAMES[type(each).__name__] if each else "end" for each in (allowed, seen)]
+        kinds = [EVENT_NAMES.get(type(each).__name__, "end") for each in (allowed, seen)]
         if frame.refused is not None:
             said = f"refused: {frame.refused}"
             rules: tuple[str, ...] = (getattr(frame.refused, "rule", "MIG-5"),)

@@ -114,7 +114,9 @@ class RandomScript:
     `errors` is the share of calls that break the contract on purpose.
     """
 
-    def __init__(self, random: Random, *, calls: int = 60, depth: int = 3, errors: float = 0.03) -> None:
+    def __init__(
+        self, random: Random, *, calls: int = 60, depth: int = 3, errors: float = 0.03
+    ) -> None:
         self.random = random
         self._calls_left = calls
         self._depth = depth
@@ -138,8 +140,9 @@ class RandomScript:
         self._reading = random.choice([0.2, 0.5, 0.8])
         self._interval = random.choice([0, 1, 2, 3])
         self._flow = random.choice([0.3, 0.7, 1.0])
+        self._soon: list[Step] = []
         self._planned = [self._create("d1", "p1")]
-        if random.random() < 0.5:
+        if random.random() < 0.7:
             self._planned += self._situation("d1", "c1")
         self._settling: list[Step] | None = None
 
@@ -200,12 +203,15 @@ class RandomScript:
         """What was planned, or a call that the contract allows, as far as the state tells, or a mistake."""
         random = self.random
         self._calls_left -= 1
-        if not lockstep.pairs or self._planned and random.random() < 0.95:
+        if not lockstep.pairs:
             return self._planned.pop(0)
+        for planned in ([], self._soon) if lockstep.frames else (self._planned, self._soon):
+            if planned and random.random() < 0.95:
+                return planned.pop(0)
         pair = random.choice([*lockstep.pairs.values()])
         if lockstep.frames and random.random() < 0.7:
             pair = lockstep.frames[-1].pair
-        if random.random() < 0.02 and not lockstep.frames:
+        if random.random() < 0.03 and not lockstep.frames:
             self._planned += self._situation(pair.name, self._client(pair, lockstep))
         if random.random() < self._errors:
             step = self._mistake(pair, lockstep)
@@ -319,7 +325,7 @@ class RandomScript:
         name, size = self._new_name("b"), self.random.choice([0, 1, 2, 5, 9])
         if self.random.random() < 0.6:
             add = {"buffer": name, "data": self._data(size)}
-            self._planned.append(Step("write_buffer_add", add, device=pair.name))
+            self._soon.append(Step("write_buffer_add", add, device=pair.name))
         return Step(call, {**arguments, "size": size}, result_name=name)
 
     def _use_buffer(self, call: str, pair: Pair, lockstep: Lockstep) -> Step:
@@ -383,7 +389,11 @@ class RandomScript:
         others = [name for name, named in lockstep.named.items() if not named.message]
         for name in random.choices([*_held(pair, lockstep), *others], k=2) if others else ():
             steps.append(Step("write_buffer_release", {"buffer": name}))
-            steps.append(Step("write_buffer_add", {"buffer": name, "data": self._data(random.choice([1, 20]))}))
+            steps.append(
+                Step(
+                    "write_buffer_add", {"buffer": name, "data": self._data(random.choice([1, 20]))}
+                )
+            )
             steps.append(Step("write_buffer_release_without_device", {"buffer": name}))
         return random.choice(steps)
 

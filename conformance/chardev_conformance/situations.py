@@ -189,7 +189,7 @@ def read_inside_a_push(cast: Cast) -> list[Step]:
 
 
 def exception_before_a_pass(cast: Cast) -> list[Step]:
-    """CB-5: a removal fails to drop a reference while data waits, and still owes a write and a read."""
+    """CB-5: a removal fails to drop a reference while data waits, and still owes a write."""
     refused = inside("write", value=0)
     failing = inside("unref_msg_to_client", raises=True)
     return [
@@ -286,7 +286,9 @@ def damaged_records(cast: Cast) -> list[Step]:
         for field, values in DAMAGE.items()
         for value in values
     ]
-    truncated = [call("restore", message=bytes(size).hex()) for size in (0, 8, 20, MESSAGE_SIZE - 1)]
+    truncated = [
+        call("restore", message=bytes(size).hex()) for size in (0, 8, 20, MESSAGE_SIZE - 1)
+    ]
     return [
         *alone(cast),
         attached(cast.client, waits=True),

@@ -101,9 +101,9 @@ class Target(Protocol):
     def moves_per_call(self) -> int | None:
         """The limit that it stops a pass at, where it is known (WR-5)."""
 
-    # Three more are optional: `capabilities` (without it, a target can do everything), `offered`, the number of buffers
-    # in the port write that is being made, and `finish()`, which is called at the end of a scenario, takes away all that
-    # is left, and raises `Broken` for what should not be left.
+    # Three more are optional: `capabilities` (without it, a target can do everything), `offered` (how many buffers make
+    # up the port write that is being made, None where that is not known), and `finish()`, which is called at the end of
+    # a scenario, takes away all that is left, and raises `Broken` for what should not be left.
 
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
         """Perform one call of the scenario language.

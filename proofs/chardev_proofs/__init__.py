@@ -1,9 +1,12 @@
 """Proofs about the specification.
 
-Not there yet: no invariant is proved, and nothing here imports a solver.
-What is there is the ground that the proofs will stand on: every action of `chardev_spec` is written
-in a subset of Python that can be run on symbolic values, and `check_source` refuses what leaves it.
-Until the proofs exist, the invariants are checked by running them, at every callback point.
+Under construction, and nothing rests on it yet: no command and no page claims that an invariant is proved.
+Every action of `chardev_spec` is written in a subset of Python that can be run on symbolic values, and
+`check_source` refuses what leaves it.
+The modules here run that text on symbolic values, cut it at its callbacks, and put the invariants to a solver;
+`mutation` makes defective copies of it, to show what a check of the specification is worth.
+Until the proofs are complete and tested themselves, the invariants are checked by running them, at every callback
+point.
 """
 
 from chardev_spec.lint import Finding, check_source

@@ -60,7 +60,8 @@ RELY: Final = "rely"
 """The name of what is no function: that the rely composes."""
 
 NOT_PROVED: Final = (
-    "the bytes that a port is given, beyond how many (WR-1); exactly-once delivery (CB-2); order of a send queue (RD-3)",
+    "the bytes that a port is given, beyond how many (WR-1)",
+    "exactly-once delivery (CB-2); the order of a send queue (RD-3)",
     "termination of a pass (WR-5)",
     "the record as bytes (MIG-1, MIG-5); two devices and the wire as one (MIG-6)",
 )
@@ -77,7 +78,15 @@ def prove_one(name: str) -> Report:
         seconds = time.perf_counter() - began
         share = seconds / len(results)
         obligations = [
-            Obligation(text, ("CB-1",), RELY, "composition", share, 1, None if holds else Failure("refuted", []))
+            Obligation(
+                text,
+                ("CB-1",),
+                RELY,
+                "composition",
+                share,
+                1,
+                None if holds else Failure("refuted", []),
+            )
             for text, holds in results
         ]
         return Report(RELY, obligations, 0, len(results), seconds)
@@ -90,7 +99,7 @@ def _attempt(name: str) -> tuple[str, Report | None, str, int]:
         return name, prove_one(name), "", EXIT_PROVED
     except UnsupportedError as error:
         return name, None, str(error), EXIT_USAGE
-    except (EngineSignal, Exception) as error:  # noqa: BLE001 - a worker says what happened, the command decides
+    except (EngineSignal, Exception) as error:
         return name, None, f"{type(error).__name__}: {error}", EXIT_INTERNAL
 
 
@@ -101,7 +110,10 @@ def _plain(text: str) -> str:
     """A text without comments and docstrings."""
     tree = ast.parse(textwrap.dedent(text))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module))
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 
@@ -173,9 +185,15 @@ def _store(path: Path, report: Report) -> None:
 # Output
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
 def line(obligation: Obligation) -> str:
     """One obligation, with its verdict and time."""
-    verdict = "proved" if obligation.failure is None else obligation.failure.reason.partition(":")[0]
+    verdict = (
+        "proved" if obligation.failure is None else obligation.failure.reason.partition(":")[0]
+    )
     rules = ",".join(obligation.rules)
     return f"{rules} {obligation.name} … {verdict} {obligation.seconds:.2f} s"
 
@@ -209,11 +227,17 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all proved, 1 something is not, 2 wrong usage or text that cannot be followed, "
         "3 the engine failed.",
     )
-    result.add_argument("--only", metavar="RULE|FUNCTION", help="only what cites this rule, or this function")
-    result.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    result.add_argument(
+        "--only", metavar="RULE|FUNCTION", help="only what cites this rule, or this function"
+    )
+    result.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
     result.add_argument("--json", action="store_true", help="one JSON document instead of text")
     result.add_argument("--fresh", action="store_true", help="use no result of an earlier run")
-    result.add_argument("--quiet", action="store_true", help="no line per obligation that is proved")
+    result.add_argument(
+        "--quiet", action="store_true", help="no line per obligation that is proved"
+    )
     return result
 
 
@@ -225,10 +249,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if only in names:
         names = [only]
     elif only is not None and only not in RULES:
-        print(f"chardev prove: {only!r} is neither a rule nor a function that is proved", file=sys.stderr)
+        sys.stderr.write(
+            f"chardev prove: {only!r} is neither a rule nor a function that is proved" + "\n"
+        )
         return EXIT_USAGE
     if options.jobs < 1:
-        print("chardev prove: --jobs must be 1 or more", file=sys.stderr)
+        sys.stderr.write("chardev prove: --jobs must be 1 or more" + "\n")
         return EXIT_USAGE
     began = time.perf_counter()
     reports, errors = _gather(names, options)
@@ -247,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if errors:
         return max(status for _, _, status in errors)
     if not obligations:
-        print(f"chardev prove: no obligation cites {only}", file=sys.stderr)
+        sys.stderr.write(f"chardev prove: no obligation cites {only}" + "\n")
         return EXIT_USAGE
     return EXIT_FAILED if failed else EXIT_PROVED
 
@@ -274,16 +300,19 @@ def _gather(
                 reports[name] = report
                 _store(keys[name], report)
             if progress:
-                print(f"\r{number}/{len(missing)} {name:40}", end="", file=sys.stderr, flush=True)
+                sys.stderr.write(f"\r{number}/{len(missing)} {name:40}")
     if progress and missing:
-        print(file=sys.stderr)
+        sys.stderr.write("\n")
     return [reports[name] for name in names if name in reports], errors
 
 
 def _print_json(
-    reports: list[Report], obligations: list[Obligation], errors: list[tuple[str, str, int]], seconds: float
+    reports: list[Report],
+    obligations: list[Obligation],
+    errors: list[tuple[str, str, int]],
+    seconds: float,
 ) -> None:
-    print(json.dumps({
+    _say(json.dumps({
         "version": 1,
         "proved": not errors and all(each.proved for each in obligations),
         "seconds": round(seconds, 3),
@@ -310,23 +339,25 @@ def _print_text(
 ) -> None:
     for each in obligations:
         if not (quiet and each.proved):
-            print(line(each))
+            _say(line(each))
         for text in explanation(each):
-            print(text)
-    print("\nrule: proved of all")
+            _say(text)
+    _say("\nrule: proved of all")
     for rule, (count, proved) in rule_summary(obligations).items():
-        print(f"  {rule:8} {proved:5} of {count}")
-    print("\nslowest functions")
+        _say(f"  {rule:8} {proved:5} of {count}")
+    _say("\nslowest functions")
     for report in sorted(reports, key=lambda each: -each.seconds)[:10]:
-        print(f"  {report.function:32} {report.seconds:7.1f} s, {report.paths} paths, {report.checks} questions")
+        _say(
+            f"  {report.function:32} {report.seconds:7.1f} s, {report.paths} paths, {report.checks} questions"
+        )
     for name, message, _ in errors:
-        print(f"error: {name}: {message}")
-    print("\nnot proved here, only tested:")
+        _say(f"error: {name}: {message}")
+    _say("\nnot proved here, only tested:")
     for text in NOT_PROVED:
-        print(f"  {text}")
+        _say(f"  {text}")
     failed = sum(not each.proved for each in obligations)
     paths = sum(each.paths for each in reports)
-    print(
+    _say(
         f"\n{len(obligations) - failed} of {len(obligations)} obligations proved, {failed} not, "
         f"{len(errors)} functions with errors; {paths} paths, {seconds:.1f} s; "
         "no bound on clients, buffers, messages, counts or nested calls"

@@ -51,6 +51,7 @@ from chardev_proofs.tables import (
     Base,
     Version,
     View,
+    choose,
     fresh,
 )
 from chardev_proofs.templates import Template
@@ -58,13 +59,26 @@ from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, i
 from chardev_spec.conditions import Frame
 from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
 from chardev_spec.invariants import Invariant, Scope
+from chardev_spec.state import Place
 
 EVERYWHERE: Final = (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER)
 ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
-KEPT: Final[dict[str, Callable[[dict[str, Any]], z3.BoolRef]]] = {
-    "destroyed": lambda device: device["destroyed"],
-    "not sealed": lambda device: z3.Not(device["sealed"]),
-    "not awaiting": lambda device: device["awaiting"] == 0,
+
+
+def written_count(version: Version) -> z3.ArithRef:
+    """How many buffers wait for their price to return."""
+    place = Place.WRITTEN.value
+    return version.fold(lambda view: choose(view["place"] == place, z3.IntVal(1), z3.IntVal(0)))
+
+
+ANNOUNCED: Final = "freed_tokens_are_announced"
+"""The invariant from which a reset exempts clients for a while."""
+
+KEPT: Final[dict[str, Callable[[SymState], z3.BoolRef]]] = {
+    "destroyed": lambda state: state.device.terms["destroyed"],
+    "not sealed": lambda state: z3.Not(state.device.terms["sealed"]),
+    "not awaiting": lambda state: state.device.terms["awaiting"] == 0,
+    "nothing is written": lambda state: written_count(state.buffers.version) == 0,
 }
 """Facts about the device that a loop head does not forget, if they hold there."""
 
@@ -121,6 +135,7 @@ class Entry:
         self.held = fresh("entry.held")
         self.limits = [fresh(f"entry.limit{index}") for index in range(3)]
         self.pushing = z3.Function(f"entry.pushing{self.held}", NUMBER, TRUTH)
+        self.exempt = z3.Function(f"entry.exempt{self.held}", NUMBER, TRUTH)
 
     def facts(self) -> list[z3.BoolRef]:
         """What the invariants say of them: nothing is negative, and outside there is nothing."""
@@ -140,6 +155,16 @@ class Entry:
                 ),
             ),
         ]
+
+    def exempt_fact(self, client: z3.ArithRef) -> z3.BoolRef:
+        """Whose freed tokens were above the interval was attached, and a frame below announces them."""
+        return z3.Implies(
+            self.exempt(client),
+            z3.And(
+                client < self.limits[0],
+                z3.Or(self.terms["destroyed"], self.terms["announcing"] > 0),
+            ),
+        )
 
     def push_facts(self, client: z3.ArithRef) -> z3.BoolRef:
         """Whom the frames below push was attached, and they owe a read; outside, nobody is pushed."""
@@ -269,13 +294,14 @@ class Cuts:
         self.moment = Moment.of(state)
         self.base: BaseState | None = None
         self.base_pushes: list[z3.ArithRef] = []
-        self.previous: tuple[Moment, dict[str, Any]] | None = None
+        self.previous: Moment | None = None
+        # The lists that name whoever is exempt beside those of the entry; None when that is not known.
+        self.naming: list[SymHandles] | None = []
         self.ordered = fresh("ordered", TRUTH)
         self.pairs: set[tuple[int, int]] = set()
         self.outside: z3.BoolRef | None = None
         path.before_check = self.flush
-        state.row_facts = self.row_facts  # type: ignore[attr-defined]
-        state.in_order = self.in_order  # type: ignore[attr-defined]
+        state.knowledge = self
 
     # What is known
 
@@ -304,10 +330,13 @@ class Cuts:
         if self.path.dry():
             return
         if rely_on is not None:
-            self.previous = (rely_on, rely_on.device)
+            self.previous = rely_on
             for _, fact in device_rely(rely_on.device, rely_on.device, device):
                 state.know(fact)
-        for limit, first in zip([each["handle"] for each in self.moment.counters], self.entry.limits, strict=True):
+            state.know(self._only_the_writer_completes(rely_on.device, rely_on.versions[1]))
+        for limit, first in zip(
+            [each["handle"] for each in self.moment.counters], self.entry.limits, strict=True
+        ):
             state.know(limit >= first)
         state.know(device["frames"] == self.entry.terms["frames"] + 1)
         state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
@@ -318,6 +347,7 @@ class Cuts:
         for client in state.pushes:
             # Touched, so that it is known not to come back once it is gone.
             state.clients.version.field("leaving", client)
+            state.know(client < state.clients.counters["handle"])
 
     def fresh_device(self) -> dict[str, Any]:
         """Unknown scalars."""
@@ -339,17 +369,30 @@ class Cuts:
             if ROW_TABLE.get(invariant.scope) == table:
                 facts.append(template.of(self.base, view))  # type: ignore[arg-type]
         if self.previous is not None:
-            old, held = self.previous
+            old = self.previous
             version = old.versions[index]
             facts += [
                 fact
                 for _, fact in row_rely(
-                    table, held, version.view(view["handle"]), version.alive(view["handle"]),
+                    table, version.view(view["handle"]), version.alive(view["handle"]),
                     old.counters[index]["handle"], view,
                 )
             ]  # fmt: skip
         if table == CLIENT.name:
             facts.append(self.push_fact(view, self.base_pushes, self.moment.device["destroyed"]))
+            facts += self._announcement_facts(view)
+        return facts
+
+    def _announcement_facts(self, view: View) -> list[z3.BoolRef]:
+        """What is known of the freed tokens of a client: since the last cut, or since the entry."""
+        handle, now = view["handle"], self.announced(self.moment, view)
+        facts = [self.entry.exempt_fact(handle)]
+        if self.previous is not None:
+            version = self.previous.versions[0]
+            before_it = self.announced(self.previous, version.view(handle))
+            facts.append(z3.Implies(z3.Or(z3.Not(version.alive(handle)), before_it), now))
+        elif self.naming is not None:
+            facts.append(z3.Or(now, self.exempt(handle, self.naming)))
         return facts
 
     def push_fact(self, view: View, pushes: list[z3.ArithRef], gone: z3.BoolRef) -> z3.BoolRef:
@@ -411,7 +454,9 @@ class Cuts:
                     if first != second and (first, second) not in self.pairs:
                         self.pairs.add((first, second))
                         left, right = base.view(one), base.view(two)
-                        there = z3.And(base.alive(one), base.alive(two), pending(left), pending(right))
+                        there = z3.And(
+                            base.alive(one), base.alive(two), pending(left), pending(right)
+                        )
                         self.state.know(
                             z3.Implies(
                                 z3.And(self.ordered, there, before(left, right)),
@@ -424,6 +469,24 @@ class Cuts:
                                 left["position"] != right["position"],
                             )
                         )
+
+    def _only_the_writer_completes(self, held: dict[str, Any], old: Version) -> z3.BoolRef:
+        """The rely about how many buffers are written; that it composes is plain."""
+        fewer = written_count(self.state.buffers.version) <= written_count(old)
+        return z3.Implies(z3.Or(held["writing"], held["destroyed"]), fewer)
+
+    def announced(self, moment: Moment, view: View) -> z3.BoolRef:
+        """TOK-3 of a client, were no reset about to announce anything."""
+        for invariant, template in self.templates:
+            if invariant.name == ANNOUNCED:
+                state: Any = BaseState(moment, self.ordered)
+                state.device = _Terms(moment.device | {"announcing": z3.IntVal(0)})
+                return template.of(state, view)
+        return z3.BoolVal(val=True)
+
+    def exempt(self, client: z3.ArithRef, lists: list[SymHandles]) -> z3.BoolRef:
+        """Who need not have been told: who was exempt at the entry, and whom this frame's lists still name."""
+        return z3.Or(self.entry.exempt(client), *[each.names(client) for each in lists])
 
     # What is proved
 
@@ -439,6 +502,9 @@ class Cuts:
             Claim(f"rely: {name}", ("CB-1",), fact)
             for name, fact in device_rely(entry, old.device, new.device)
         ]
+        limit = self.state.clients.counters["handle"]
+        used = z3.And(*[client < limit for client in self.state.pushes])
+        claims.append(Claim("rely: who is pushed was attached", ("RD-7",), used))
         for index, table in enumerate(self.state.tables):
             if new.versions[index] is old.versions[index]:
                 continue
@@ -447,7 +513,7 @@ class Cuts:
             view = table.version.view(handle)
             here = table.version.alive(handle)
             facts = row_rely(
-                table.schema.name, entry, version.view(handle), there,
+                table.schema.name, version.view(handle), there,
                 old.counters[index]["handle"], view,
             )  # fmt: skip
             facts.append(("handles are given once", handle < table.counters["handle"]))
@@ -456,6 +522,8 @@ class Cuts:
                 pushed = self.push_fact(view, self.state.pushes, new.device["destroyed"])
                 facts.append(("pushes are this frame's", pushed))
             if table.schema is BUFFER:
+                completes = self._only_the_writer_completes(entry, version)
+                claims.append(Claim("rely: only the writer completes", ("WR-3", "WR-5"), completes))
                 limits = table.counters
                 facts.append(("order numbers are given once", z3.And(
                     view["position"] < limits["position"], view["order"] < limits["order"],
@@ -466,7 +534,14 @@ class Cuts:
             ]
         return claims
 
-    def prove(self, label: str, scopes: tuple[Scope, ...], given: list[z3.BoolRef], *, leave_out: frozenset[str] = frozenset()) -> None:
+    def prove(
+        self,
+        label: str,
+        scopes: tuple[Scope, ...],
+        given: list[z3.BoolRef],
+        *,
+        leave_out: frozenset[str] = frozenset(),
+    ) -> None:
         """Prove invariants, those about rows for an arbitrary row, and the rely."""
         if self.path.replaying():
             return
@@ -475,14 +550,18 @@ class Cuts:
             for scope in scopes:
                 self._prove_scope(label, scope, given, leave_out)
 
-    def _prove_scope(self, label: str, scope: Scope, given: list[z3.BoolRef], leave_out: frozenset[str]) -> None:
+    def _prove_scope(
+        self, label: str, scope: Scope, given: list[z3.BoolRef], leave_out: frozenset[str]
+    ) -> None:
         wanted = [
             (invariant, template)
             for invariant, template in self.templates
             if invariant.scope == scope and invariant.name not in leave_out
         ]
         same = [each for each, template in wanted if self._unchanged(each, template)]
-        self.judge(self, label, [Claim(each.name, each.rules, z3.BoolVal(val=True)) for each in same])
+        self.judge(
+            self, label, [Claim(each.name, each.rules, z3.BoolVal(val=True)) for each in same]
+        )
         wanted = [(each, template) for each, template in wanted if each not in same]
         if not wanted:
             return
@@ -491,6 +570,10 @@ class Cuts:
             table = next(each for each in self.state.tables if each.schema.name == ROW_TABLE[scope])
             handle = fresh(f"some.{table.schema.name}")
             subject, there = table.version.view(handle), [table.version.alive(handle)]
+            if table.schema is BUFFER and self.base is not None:
+                # Seen, so that it is counted beside the others.
+                clients: Any = self.moment.versions[0]
+                clients.seen.setdefault(subject["client"].get_id(), subject["client"])
         with self.path.supposing(*there, *given):
             claims = [
                 Claim(invariant.name, invariant.rules, template.of(self.state, subject))
@@ -504,8 +587,10 @@ class Cuts:
             return False
         state, moment = self.state, self.moment
         return all(
-            [state.device.terms[name].eq(moment.device[name]) for name in template.scalars]
-        ) and all([state.tables[index].version is moment.versions[index] for index in template.tables])
+            state.device.terms[name].eq(moment.device[name]) for name in template.scalars
+        ) and all(
+            state.tables[index].version is moment.versions[index] for index in template.tables
+        )
 
     # Cuts
 
@@ -573,7 +658,11 @@ class Cuts:
 
     def _satisfiable(self, label: str) -> None:
         if not self.path.replaying() and self.path.check() == z3.unsat:
-            self.judge(self, label, [Claim("the state after the cut is possible", (), z3.BoolVal(val=False))])
+            self.judge(
+                self,
+                label,
+                [Claim("the state after the cut is possible", (), z3.BoolVal(val=False))],
+            )
             raise PathEnd("vacuous")
 
     def loop(self, generator: Any, label: str) -> None:
@@ -584,7 +673,7 @@ class Cuts:
             if path.replaying():
                 raise ReplayError(f"{label}: a loop head that was not there the first time")
             self.memory[key] = self._judge_head(label)
-        broken, balance, kept = self.memory[key]
+        broken, balance, kept, naming = self.memory[key]
         restart_names(path.era + 1)
         chain = generators(generator)
         shaper = Reshaper(state)
@@ -601,7 +690,14 @@ class Cuts:
         pushes = [shaper.term(each) for each in state.pushes]
         state.pushes = [term for term, _ in pushes]
         lists = len(shaper.left)
-        where = (tuple(shape), tuple(number for _, number in pushes), tuple(sorted(broken)), balance, kept, lists)
+        where = (
+            tuple(shape),
+            tuple(number for _, number in pushes),
+            tuple(sorted(broken)),
+            balance,
+            kept,
+            lists,
+        )
         heads = self.memory.setdefault("heads", {})
         if where not in heads:
             heads[where] = key
@@ -612,12 +708,16 @@ class Cuts:
         path.forget()
         path.add(*path.later_facts)
         self.broken = broken
+        named = [new for _, new in shaper.lists.values() if isinstance(new, SymHandles)]
+        self.naming = {"entry": [], "lists": named, "unknown": None}[naming]
         self._reenter(dict(balance), shaper.left)
         for name in kept:
-            state.know(KEPT[name](state.device.terms))
+            state.know(KEPT[name](state))
         self._satisfiable(label)
 
-    def _judge_head(self, label: str) -> tuple[frozenset[str], tuple[tuple[str, Any], ...], tuple[str, ...]]:
+    def _judge_head(
+        self, label: str
+    ) -> tuple[frozenset[str], tuple[tuple[str, Any], ...], tuple[str, ...], str]:
         """Prove what must hold at a loop head; which invariants of the device do not hold, and what the frame owes."""
         self.prove(label, (Scope.CLIENT, Scope.BUFFER), [])
         with other_names():
@@ -627,11 +727,32 @@ class Cuts:
                 if invariant.scope == Scope.DEVICE and not self._unchanged(invariant, template)
             ]
             holds = self.path.survivors(z3.BoolVal(val=True), [term for _, term in claims])
-            broken = [name for (name, _), survives in zip(claims, holds, strict=True) if not survives]
-            terms = self.state.device.terms
-            kept = [name for name, fact in KEPT.items() if self.path.valid(fact(terms))]
+            broken = [
+                name for (name, _), survives in zip(claims, holds, strict=True) if not survives
+            ]
+            kept = [name for name, fact in KEPT.items() if self.path.valid(fact(self.state))]
             balance = [] if "destroyed" in kept else self._balance()
-            return frozenset(broken), tuple(balance), tuple(kept)
+            return frozenset(broken), tuple(balance), tuple(kept), self._who_is_exempt()
+
+    def _who_is_exempt(self) -> str:
+        """Whether only who was exempt at the entry is so, or also who is named by a list of the frame."""
+        handle = fresh("some.clients")
+        version = self.state.clients.version
+        lists = [each for each in self._locals() if isinstance(each, SymHandles)]
+        with self.path.supposing(version.alive(handle)):
+            self.state.know(self.entry.exempt_fact(handle))
+            now = self.announced(Moment.of(self.state), version.view(handle))
+            for word, named in (("entry", []), ("lists", lists)):
+                if self.path.valid(z3.Or(now, self.exempt(handle, named))):
+                    return word
+        return "unknown"
+
+    def _locals(self) -> list[Any]:
+        return [
+            value
+            for each in generators(self.generator)
+            for value in (each.gi_frame.f_locals if each.gi_frame else {}).values()
+        ]
 
     def _balance(self) -> list[tuple[str, Any]]:
         """How far the frame is from what it must give back."""
@@ -645,7 +766,9 @@ class Cuts:
             elif self.path.valid(z3.Or(gone, z3.And(now[name], z3.Not(entry[name])))):
                 result.append((name, "taken"))
             else:
-                raise UnsupportedError(f"`{name}` is neither what it was nor taken at the head of a loop")
+                raise UnsupportedError(
+                    f"`{name}` is neither what it was nor taken at the head of a loop"
+                )
         for name in BALANCED_COUNTS:
             result.append((name, self._constant(now[name] - entry[name], gone)))
         lists = {id(each): each.left for each in self._message_lists()}
@@ -665,12 +788,7 @@ class Cuts:
         return value
 
     def _message_lists(self) -> list[SymMessages]:
-        return [
-            value
-            for each in generators(self.generator)
-            for value in (each.gi_frame.f_locals if each.gi_frame else {}).values()
-            if isinstance(value, SymMessages)
-        ]
+        return [each for each in self._locals() if isinstance(each, SymMessages)]
 
     generator: Any = None
 
@@ -687,7 +805,9 @@ class Cuts:
                 now = z3.BoolVal(val=True)
             device[name] = z3.If(gone, device[name], now)
         for name in BALANCED_COUNTS:
-            device[name] = z3.If(gone, device[name], z3.simplify(entry.terms[name] + balance.get(name, 0)))
+            device[name] = z3.If(
+                gone, device[name], z3.simplify(entry.terms[name] + balance.get(name, 0))
+            )
         self.replace(device, rely_on=None)
         owed = entry.held + balance.get("held", 0) + sum(left, z3.IntVal(0))
         self.state.know(z3.Or(gone, self.held() == owed))
@@ -698,7 +818,11 @@ class Cuts:
         terms = state.device.terms
         gone = terms["destroyed"]
         claims = [
-            Claim(f"given back: {name}", ("CB-1", "WR-5"), z3.Or(gone, terms[name] == entry.terms[name]))
+            Claim(
+                f"given back: {name}",
+                ("CB-1", "WR-5"),
+                z3.Or(gone, terms[name] == entry.terms[name]),
+            )
             for name in (*BALANCED_BOOLS, *BALANCED_COUNTS)
         ]
         held = z3.Or(gone, self.held() == entry.held)
@@ -707,6 +831,14 @@ class Cuts:
         left = [z3.Not(state.clients.version.alive(each)) for each in state.pushes]
         pushes = z3.Or(gone, z3.And(*left))
         claims.append(Claim("given back: pushes", ("RD-7",), pushes))
+        handle = fresh("some.clients")
+        version = state.clients.version
+        for each in state.lists:
+            state.know(z3.Implies(each.left <= 0, z3.Not(each.names(handle))))
+        state.know(entry.exempt_fact(handle))
+        told = z3.Or(self.announced(Moment.of(state), version.view(handle)), entry.exempt(handle))
+        held = z3.Implies(version.alive(handle), told)
+        claims.append(Claim("given back: announcements", ("TOK-3",), held))
         return claims
 
     def prove_initial(self, label: str) -> None:

@@ -32,19 +32,15 @@ MERGE_LIMIT: Final = 64
 """Branches of one helper; with more of them it is cheaper to fork."""
 
 
-class PathEnd(EngineSignal):  # noqa: N818 - a signal, not an error
+class PathEnd(EngineSignal):
     """The path ends here: it is impossible, or what follows has been proved already."""
-
-
-class ViolationFound(EngineSignal):  # noqa: N818 - likewise
-    """The path does what no path may do, and cannot go on."""
 
 
 class ReplayError(EngineSignal):
     """A path that replays a trace came elsewhere than the first time: the engine is wrong."""
 
 
-class MergeRefused(EngineSignal):  # noqa: N818 - likewise
+class MergeRefused(EngineSignal):
     """A helper's branches cannot be joined; it is run again on one path at a time."""
 
 
@@ -54,14 +50,14 @@ _names_of_proofs = count(10**12)
 
 def restart_names(era: int) -> None:
     """Begin again with the names of constants: a path that replays a trace meets the same ones."""
-    global _names  # noqa: PLW0603 - the one counter of a process
+    global _names
     _names = count(era * 10**8 + 1)
 
 
 @contextmanager
 def other_names() -> Iterator[None]:
     """Name constants apart: what a path does when it proves, it does not do when it replays."""
-    global _names  # noqa: PLW0603 - the one counter of a process
+    global _names
     saved, _names = _names, _names_of_proofs
     try:
         yield
@@ -120,7 +116,7 @@ class Path:
 
     def valid(self, term: z3.BoolRef) -> bool:
         """Whether the term follows from the assumptions; `unknown` is no."""
-        return z3.is_true(term) or self.check(z3.Not(term)) == z3.unsat
+        return bool(z3.is_true(term) or self.check(z3.Not(term)) == z3.unsat)
 
     def ask(self, *facts: z3.BoolRef) -> bool:
         """Whether these facts are possible; a path that replays a trace gets the answer of the first time."""
@@ -136,7 +132,12 @@ class Path:
         A model in which a claim is false strikes it out, until there is none.
         """
         claims = [z3.simplify(claim) for claim in claims]
-        key = (tuple(self.taken), self.era, condition.get_id(), *[claim.get_id() for claim in claims])
+        key = (
+            tuple(self.taken),
+            self.era,
+            condition.get_id(),
+            *[claim.get_id() for claim in claims],
+        )
         if key in self.explorer.answers:
             return list(self.explorer.answers[key][1])
         holds = [not z3.is_false(claim) for claim in claims]
@@ -287,7 +288,7 @@ class Branches:
         """Go one way, the other one in a later run."""
         term = z3.simplify(term)
         if z3.is_true(term) or z3.is_false(term):
-            return z3.is_true(term)
+            return bool(z3.is_true(term))
         plain, sign = (term.arg(0), False) if z3.is_not(term) else (term, True)
         if plain.get_id() in self.settled:
             return self.settled[plain.get_id()] == sign

@@ -15,6 +15,7 @@ import inspect
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, get_args
 
@@ -102,7 +103,13 @@ _prepared: dict[Any, tuple[list[tuple[Invariant, Template]], Universe]] = {}
 class FunctionProof:
     """Proves one function of a machine."""
 
-    def __init__(self, function: str, machine: type[Contract] = Contract, *, invariants: list[Invariant] | None = None) -> None:
+    def __init__(
+        self,
+        function: str,
+        machine: type[Contract] = Contract,
+        *,
+        invariants: list[Invariant] | None = None,
+    ) -> None:
         self.function = function
         self.machine = machine
         self.invariants = INVARIANTS if invariants is None else invariants
@@ -169,7 +176,7 @@ class FunctionProof:
             self._judge(cuts, f"raises {type(error).__name__}", [self._unchanged(cuts)])
         except UnsupportedError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever is raised is a violation, and is reported
+        except Exception as error:
             self._exception(cuts, error)
 
     def _perform(self, cuts: Cuts, machine: Any, frame: Frame) -> None:
@@ -225,16 +232,19 @@ class FunctionProof:
         for invariant in EVENT_INVARIANTS.get(type(event), ()):
             if invariant.name not in known:
                 continue
-            machine = lifted(self.machine, "", self.refused)(cuts.state)  # type: ignore[arg-type]
+            machine: Any = lifted(self.machine, "", self.refused)
+            holding = partial(invariant.holds, machine(cuts.state), event)
             try:
-                holds = cuts.state.merge(lambda each=invariant: each.holds(machine, event))  # type: ignore[misc]
+                holds = cuts.state.merge(holding)
             except MergeRefused as error:
                 raise UnsupportedError(f"{invariant.name}: {error}") from error
             self._claim(cuts, label, invariant.name, invariant.rules, bool_term(holds))
 
     # Verdicts
 
-    def _claim(self, cuts: Cuts, label: str, name: str, rules: tuple[str, ...], term: z3.BoolRef) -> None:
+    def _claim(
+        self, cuts: Cuts, label: str, name: str, rules: tuple[str, ...], term: z3.BoolRef
+    ) -> None:
         if not cuts.path.replaying():
             self._judge(cuts, label, [Claim(name, rules, term)])
 
@@ -279,7 +289,8 @@ class FunctionProof:
         old, state = cuts.moment, cuts.state
         same = [state.device.terms[name] == old.device[name] for name in DEVICE_KINDS]
         tables = [
-            table.version is version for table, version in zip(state.tables, old.versions, strict=True)
+            table.version is version
+            for table, version in zip(state.tables, old.versions, strict=True)
         ]
         first = cuts.state.era <= 1
         return Claim("refusals change nothing", ("CB-1",), z3.And(*same, *tables, first))
@@ -295,7 +306,9 @@ class FunctionProof:
             raise PathEnd("impossible")
         key = ("no exception", where.rpartition(" ")[2])
         obligation = Obligation(key[0], ("CB-1",), self.function, key[1])
-        obligation.failure = Failure(f"{type(error).__name__} at {where}: {error}", list(cuts.path.steps))
+        obligation.failure = Failure(
+            f"{type(error).__name__} at {where}: {error}", list(cuts.path.steps)
+        )
         self.obligations[key] = obligation
 
 
@@ -305,7 +318,8 @@ def _initial(state: SymState) -> None:
     for name, kind in DEVICE_KINDS.items():
         value: Any = getattr(start, name)
         if kind == int | None:
-            assert value is None
+            if value is not None:
+                raise UnsupportedError(f"the device's {name} does not begin as None")
             state.device.terms[name] = z3.IntVal(0)
         else:
             state.device.terms[name] = bool_term(value) if kind is bool else int_term(value)

@@ -48,9 +48,7 @@ def device_rely(held: Terms, old: Terms, new: Terms) -> Facts:
     """What holds of the device."""
     alive = z3.Not(new["destroyed"])
     in_pass = z3.Or(held["writing"], held["reading"])
-    same_port = z3.And(
-        *[new[name] == old[name] for name in ("port", "announces_writability")]
-    )
+    same_port = z3.And(*[new[name] == old[name] for name in ("port", "announces_writability")])
     return [
         ("destroyed for good", z3.Implies(old["destroyed"], new["destroyed"])),
         ("constants", z3.And(
@@ -80,7 +78,7 @@ def device_rely(held: Terms, old: Terms, new: Terms) -> Facts:
     ]  # fmt: skip
 
 
-def row_rely(table: str, held: Terms, old: View, there: z3.BoolRef, limit: Any, new: View) -> Facts:
+def row_rely(table: str, old: View, there: z3.BoolRef, limit: Any, new: View) -> Facts:
     """What holds of each row that is there in the end.
 
     `there` is whether it was before, `limit` the first handle that was not used before.
@@ -134,13 +132,22 @@ def rely_obligations() -> list[tuple[str, bool]]:
         ]
         given = [*same, *order, *used, there[2], *_guards(device)]
 
-        def step(held: int, one: int, two: int, *, table: Any = table, rows: Any = rows, there: Any = there, limits: Any = limits) -> Facts:
-            facts = row_rely(table.name, device[held], rows[one], there[one], limits[one], rows[two])
+        def step(
+            _: int,
+            one: int,
+            two: int,
+            *,
+            table: Any = table,
+            rows: Any = rows,
+            there: Any = there,
+            limits: Any = limits,
+        ) -> Facts:
+            facts = row_rely(table.name, rows[one], there[one], limits[one], rows[two])
             return [(name, z3.Implies(there[two], fact)) for name, fact in facts]
 
         results += [
             (f"{table.name}: {name} is reflexive", _follows([*used, there[0]], fact))
-            for name, fact in row_rely(table.name, device[1], rows[0], there[0], limits[0], rows[0])
+            for name, fact in row_rely(table.name, rows[0], there[0], limits[0], rows[0])
         ]
         for held in (0, 2):
             premises = [fact for _, fact in (*step(0, 0, 1), *step(held, 1, 2))]

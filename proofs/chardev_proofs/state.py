@@ -47,8 +47,8 @@ from chardev_proofs.tables import (
     fresh,
 )
 from chardev_proofs.values import (
-    SymBool,
     Symbolic,
+    SymBool,
     SymBytes,
     SymInt,
     UnsupportedError,
@@ -255,7 +255,8 @@ class SymTable:
         if not z3.is_true(z3.simplify(handle + 1 == self.counters["handle"])):
             raise UnsupportedError("a row is inserted under another handle than the next")
         terms = {
-            each.name: term_of(getattr(row, each.name), each.name, self.schema) for each in fields(row)
+            each.name: term_of(getattr(row, each.name), each.name, self.schema)
+            for each in fields(row)
         }
         if "position" in self.schema.sorts:
             if not z3.is_true(z3.simplify(terms["order"] == 0)):
@@ -317,12 +318,25 @@ class SymHandles(Symbolic):
     rising; after a cut of a loop it is any list of handles.
     """
 
-    __slots__ = ("exact", "falling", "last", "left", "state", "version")
+    __slots__ = ("exact", "falling", "last", "left", "members", "popped", "state", "version")
 
-    def __init__(self, state: "SymState", version: Version, left: z3.ArithRef, *, falling: bool) -> None:
+    def __init__(
+        self, state: "SymState", version: Version, left: z3.ArithRef, *, falling: bool
+    ) -> None:
         self.state, self.version, self.left, self.falling = state, version, left, falling
         self.exact = True
         self.last: z3.ArithRef | None = None
+        self.popped: list[z3.ArithRef] = []
+        self.members = z3.Function(f"members{fresh('list')}", NUMBER, TRUTH)
+        state.lists.append(self)
+
+    def names(self, client: z3.ArithRef) -> z3.BoolRef:
+        """Whether a client is still in the list."""
+        if self.exact:
+            there = self.version.alive(client)
+        else:
+            there = self.members(client)
+        return z3.And(there, *[client != each for each in self.popped])
 
     def __bool__(self) -> bool:
         return decide(self.left > 0)
@@ -339,6 +353,9 @@ class SymHandles(Symbolic):
             self.state.know(self.version.alive(handle))
             if self.last is not None:
                 self.state.know(handle < self.last if self.falling else handle > self.last)
+        else:
+            self.state.know(self.members(handle))
+        self.popped.append(handle)
         self.left, self.last = self.left - 1, handle
         return SymInt(handle)
 
@@ -394,7 +411,8 @@ class SymSendQueue(SymTable):
         self.state.for_all(
             MESSAGE.name,
             lambda other: z3.Implies(
-                z3.And(version.alive(other), version.field("client", other) == client), entry <= other
+                z3.And(version.alive(other), version.field("client", other) == client),
+                entry <= other,
             ),
         )
         return SymInt(entry)
@@ -404,7 +422,10 @@ class SymSendQueue(SymTable):
         client = int_term(client)
         left = self.number(lambda view: view["client"] == client)
         self.version = Bulk(
-            self.version, lambda view: view["client"] == client, lambda _: {}, lambda _: z3.BoolVal(val=False)
+            self.version,
+            lambda view: view["client"] == client,
+            lambda _: {},
+            lambda _: z3.BoolVal(val=False),
         )
         return SymMessages(self.state, left)
 
@@ -439,7 +460,7 @@ def rest(view: View) -> z3.ArithRef:
 
 def before(one: View, two: View) -> z3.BoolRef:
     """Whether one pending buffer lies before another."""
-    current = z3.BoolVal(val=True) if False else one["place"] == Place.CURRENT.value
+    current = one["place"] == Place.CURRENT.value
     other = two["place"] == Place.CURRENT.value
     return z3.Or(
         z3.And(current, z3.Not(other)),
@@ -479,7 +500,9 @@ class SymBuffers(SymTable):
         if not self.state.surely(self.number(lambda view: view["place"] == place.value) > 0):
             raise IndexError(f"the first buffer in {place.name}, where may be none")
         version, handle = self.version, fresh("first")
-        self.state.assume(z3.And(version.alive(handle), version.field("place", handle) == place.value))
+        self.state.assume(
+            z3.And(version.alive(handle), version.field("place", handle) == place.value)
+        )
         self.state.for_all(
             BUFFER.name,
             lambda other: z3.Implies(
@@ -530,7 +553,9 @@ class SymBuffers(SymTable):
                 self.number(lambda view: view["place"] == Place.CURRENT.value) <= 1,
             )
         ):
-            raise UnsupportedError("an offer of no buffer, of more than there are, or of two current ones")
+            raise UnsupportedError(
+                "an offer of no buffer, of more than there are, or of two current ones"
+            )
         prefix = self._prefix(fresh("behind_offer"), fresh("more", TRUTH))
         self.state.assume(self.number(prefix) == number)
         size = self.version.fold(lambda view: choose(prefix(view), rest(view), NONE))
@@ -572,7 +597,9 @@ class SymBuffers(SymTable):
             lambda view: choose(z3.And(pending(view), rest(view) < 0), ONE, NONE)
         )
         if not self.state.surely(z3.And(number >= 0, negative == 0)):
-            raise UnsupportedError("`take` of a negative size, or from a buffer with less than nothing left")
+            raise UnsupportedError(
+                "`take` of a negative size, or from a buffer with less than nothing left"
+            )
         limit, more = fresh("behind_take"), fresh("more", TRUTH)
         prefix = self._prefix(limit, more)
         whole = self.version.fold(lambda view: choose(prefix(view), rest(view), NONE))
@@ -588,7 +615,9 @@ class SymBuffers(SymTable):
                 "place": z3.IntVal(Place.WRITTEN.value),
                 "position": position
                 + choose(
-                    view["place"] == Place.CURRENT.value, view["position"], position + view["position"]
+                    view["place"] == Place.CURRENT.value,
+                    view["position"],
+                    position + view["position"],
                 ),
             },
             lambda _: TRUE,
@@ -600,7 +629,9 @@ class SymBuffers(SymTable):
                 "written": choose(part, view["written"] + number - whole, view["written"]),
                 "place": choose(part, z3.IntVal(Place.CURRENT.value), view["place"]),
                 "position": choose(
-                    z3.And(part, view["place"] == Place.QUEUED.value), position * 3, view["position"]
+                    z3.And(part, view["place"] == Place.QUEUED.value),
+                    position * 3,
+                    view["position"],
                 ),
             },
         )
@@ -667,7 +698,7 @@ def point_of(term: z3.BoolRef, handle: z3.ArithRef) -> z3.ArithRef | None:
 
 def mentions(term: z3.ExprRef, constant: z3.ExprRef) -> bool:
     """Whether a constant occurs in a term."""
-    return term.eq(constant) or any([mentions(child, constant) for child in term.children()])
+    return term.eq(constant) or any(mentions(child, constant) for child in term.children())
 
 
 class SymPort:
@@ -689,15 +720,15 @@ def join_values(results: list[tuple[z3.BoolRef, Any]]) -> Any:
     """The results of a helper's branches as one value."""
     values = [value for _, value in results]
     first = values[0]
-    if all([value is first for value in values]):
+    if all(value is first for value in values):
         return first
-    if all([isinstance(value, (bool, SymBool)) for value in values]):
+    if all(isinstance(value, (bool, SymBool)) for value in values):
         term: Any = bool_term(values[-1])
         for condition, value in reversed(results[:-1]):
             term = choose(condition, bool_term(value), term)
         return boolean(z3.simplify(term))
-    if all([value is None or is_number(value) for value in values]):
-        if any([value is None for value in values]) and len(values) > 1:
+    if all(value is None or is_number(value) for value in values):
+        if any(value is None for value in values) and len(values) > 1:
             raise MergeRefused("None or a number")
         term = int_term(values[-1])
         for condition, value in reversed(results[:-1]):
@@ -716,7 +747,9 @@ class SymState:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.era = 0
-        self.device = SymDevice({name: z3.Const(name, sort_of(kind)) for name, kind in DEVICE_KINDS.items()})
+        self.device = SymDevice(
+            {name: z3.Const(name, sort_of(kind)) for name, kind in DEVICE_KINDS.items()}
+        )
         self.clients = SymClients(CLIENT, self)
         self.buffers = SymBuffers(BUFFER, self)
         self.send_queue = SymSendQueue(MESSAGE, self)
@@ -726,7 +759,9 @@ class SymState:
         self.universal: list[tuple[str, Callable[[z3.ArithRef], z3.BoolRef], set[int]]] = []
         self.needs_order = False
         self.universe: Any = None
+        self.knowledge: Any = None
         self.depth = 0
+        self.lists: list[SymHandles] = []
 
     @property
     def tables(self) -> list[SymTable]:
@@ -735,7 +770,9 @@ class SymState:
 
     def save(self) -> Snapshot:
         """What is now."""
-        frame = {name: getattr(self.frame, name) for name in self.frame.__slots__} if self.frame else {}
+        frame = (
+            {name: getattr(self.frame, name) for name in self.frame.__slots__} if self.frame else {}
+        )
         return Snapshot(
             dict(self.device.terms),
             [each.version for each in self.tables],
@@ -784,6 +821,14 @@ class SymState:
         """See `tables.World`."""
         return list(self.universe.always(table, claims))
 
+    def row_facts(self, table: str, view: View, base: Base) -> list[z3.BoolRef]:
+        """See `tables.World`."""
+        return list(self.knowledge.row_facts(table, view, base))
+
+    def in_order(self, version: Version) -> Any:
+        """Whether the write queue of a version is in order."""
+        return self.knowledge.in_order(version)
+
     def surely(self, fact: z3.BoolRef) -> bool:
         """Whether the fact follows on this branch."""
         fact = z3.simplify(fact)
@@ -813,9 +858,7 @@ class SymState:
         """Run all branches of a helper at once."""
         start = self.save()
         try:
-            results = run_branches(
-                lambda: (run(), self.save()), lambda: self.restore(start)
-            )
+            results = run_branches(lambda: (run(), self.save()), lambda: self.restore(start))
             value = join_values([(condition, result[0]) for condition, result in results])
         except MergeRefused:
             self.restore(start)

@@ -46,6 +46,7 @@ Weight: TypeAlias = Callable[[View], z3.ArithRef]
 Condition: TypeAlias = Callable[[View], z3.BoolRef]
 Update: TypeAlias = Callable[[View], dict[str, z3.ExprRef]]
 
+
 def fresh(name: str, sort: z3.SortRef = NUMBER) -> Any:
     """A constant that was never used before."""
     return z3.Const(f"{name}!{new_number()}", sort)
@@ -207,7 +208,7 @@ def substitute(term: Any, pairs: list[tuple[z3.ExprRef, z3.ExprRef]]) -> Any:
     return _expression(z3.Z3_substitute(term.ctx_ref(), term.as_ast(), size, old, new), term.ctx)
 
 
-_expression: Final = z3.z3._to_expr_ref  # noqa: SLF001 - there is no public name for it
+_expression: Final = z3.z3._to_expr_ref
 
 
 def constants_in(term: z3.ExprRef) -> set[str]:
@@ -241,7 +242,9 @@ class Empty(Version):
     """No rows."""
 
     def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
-        return z3.Function(f"none.{self.schema.name}.{name}", NUMBER, self.schema.sorts[name])(handle)
+        return z3.Function(f"none.{self.schema.name}.{name}", NUMBER, self.schema.sorts[name])(
+            handle
+        )
 
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         return z3.BoolVal(val=False)
@@ -257,10 +260,21 @@ class Point(Version):
     """A version in which one row is another, new, or gone."""
 
     def __init__(
-        self, parent: Version, handle: z3.ArithRef, row: dict[str, z3.ExprRef], alive: z3.BoolRef, world: World
+        self,
+        parent: Version,
+        handle: z3.ArithRef,
+        row: dict[str, z3.ExprRef],
+        alive: z3.BoolRef,
+        world: World,
     ) -> None:
         super().__init__(parent.schema)
-        self.parent, self.handle, self.row, self.here, self.world = parent, handle, row, alive, world
+        self.parent, self.handle, self.row, self.here, self.world = (
+            parent,
+            handle,
+            row,
+            alive,
+            world,
+        )
 
     def _same(self, handle: z3.ArithRef) -> z3.BoolRef:
         return z3.simplify(handle == self.handle)
@@ -295,7 +309,9 @@ class Point(Version):
             z3.Or(
                 other == 0,
                 z3.And(
-                    other != self.handle, self.parent.alive(other), self.parent.field("peer", other) == peer
+                    other != self.handle,
+                    self.parent.alive(other),
+                    self.parent.field("peer", other) == peer,
                 ),
             )
         )
@@ -308,13 +324,20 @@ class Bulk(Version):
     def __init__(self, parent: Version, where: Condition, update: Update, stays: Condition) -> None:
         super().__init__(parent.schema)
         self.parent, self.where, self.update, self.stays = parent, where, update, stays
-        self._rows: dict[int, tuple[z3.ArithRef, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]] = {}
+        self._rows: dict[
+            int, tuple[z3.ArithRef, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]
+        ] = {}
 
-    def _row(self, handle: z3.ArithRef) -> tuple[Any, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]:
+    def _row(
+        self, handle: z3.ArithRef
+    ) -> tuple[Any, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]:
         if handle.get_id() not in self._rows:
             view = self.parent.view(handle)
             self._rows[handle.get_id()] = (
-                handle, self.where(view), self.update(view), self.stays(view),
+                handle,
+                self.where(view),
+                self.update(view),
+                self.stays(view),
             )
         return self._rows[handle.get_id()]
 
@@ -395,7 +418,11 @@ def relations(fold: Fold, others: list[Fold], *, sums: bool) -> list[tuple[str, 
         claims += [("least", (fold, one)), ("most", (fold, one))]
         if sums:
             for two in others[index + 1 :]:
-                claims += [("sum", (fold, one, two)), ("sum", (one, fold, two)), ("sum", (two, fold, one))]
+                claims += [
+                    ("sum", (fold, one, two)),
+                    ("sum", (one, fold, two)),
+                    ("sum", (two, fold, one)),
+                ]
     return claims
 
 
@@ -538,7 +565,7 @@ class Base(Version):
         for fact in facts:
             self.world.know(fact)
         positive = fold.number >= 0
-        if any([each.eq(positive) for fact in facts for each in (fact, *fact.children()[-1:])]):
+        if any(each.eq(positive) for fact in facts for each in (fact, *fact.children()[-1:])):
             witness = fresh(f"witness.{self.schema.name}")
             fold.witness = witness
             self.touch(witness)
@@ -559,7 +586,9 @@ class Base(Version):
             for kind, related in relations(fold, others, sums=True)
             if PLAIN_RELATIONS[kind](*[numbers[id(each)] for each in related])
         ]
-        terms = [RELATIONS[kind](*[weights[id(each)] for each in related]) for kind, related in claims]
+        terms = [
+            RELATIONS[kind](*[weights[id(each)] for each in related]) for kind, related in claims
+        ]
         return _facts(claims, self.world.survivors(here, terms))
 
     def bound_folds(self) -> None:
@@ -576,7 +605,9 @@ class Base(Version):
             if fold.witness is None:
                 continue
             counts = z3.is_int_value(fold.pattern)
-            for key, handle in list(({**self.glimpsed, **self.seen} if counts else self.touched).items()):
+            for key, handle in list(
+                ({**self.glimpsed, **self.seen} if counts else self.touched).items()
+            ):
                 if key in fold.bounded:
                     continue
                 fold.bounded.add(key)
@@ -604,9 +635,13 @@ def _described(pattern: z3.ExprRef, table: str) -> tuple[list[str], bool]:
 
 
 def _asks_elsewhere(pattern: z3.ExprRef) -> bool:
-    if z3.is_app(pattern) and pattern.decl().kind() == z3.Z3_OP_UNINTERPRETED and pattern.children():
+    if (
+        z3.is_app(pattern)
+        and pattern.decl().kind() == z3.Z3_OP_UNINTERPRETED
+        and pattern.children()
+    ):
         return True
-    return any([_asks_elsewhere(child) for child in pattern.children()])
+    return any(_asks_elsewhere(child) for child in pattern.children())
 
 
 def _place(index: int, sort: z3.SortRef) -> z3.ExprRef:
@@ -621,7 +656,7 @@ def abstracted(term: z3.ExprRef, table: str) -> tuple[z3.ExprRef, list[z3.ExprRe
     def of_row(part: z3.ExprRef) -> bool:
         key = part.get_id()
         if key not in depends:
-            depends[key] = key in row or any([of_row(child) for child in part.children()])
+            depends[key] = key in row or any(of_row(child) for child in part.children())
         return depends[key]
 
     parts: dict[int, z3.ExprRef] = {}

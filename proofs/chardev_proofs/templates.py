@@ -18,8 +18,8 @@ from chardev_proofs.explore import SOLVER_TIMEOUT_MS, Path, run_branches
 from chardev_proofs.state import LambdaRow, SymState, join_values
 from chardev_proofs.tables import (
     CANONICAL,
-    SCHEMAS,
     RELATIONS,
+    SCHEMAS,
     Fold,
     Schema,
     Version,
@@ -161,9 +161,9 @@ class Template:
 def _answer(state: SymState, version: Version, slot: Slot, terms: list[Any]) -> z3.ExprRef:
     """What a state answers to a question."""
     if slot.kind == "field":
-        return version.field(slot.name, terms[0])  # type: ignore[no-any-return]
+        return version.field(slot.name, terms[0])
     if slot.kind == "alive":
-        return version.alive(terms[0])  # type: ignore[no-any-return]
+        return version.alive(terms[0])
     if slot.kind == "attached":
         return version.attached(terms[0])
     if slot.kind == "ordered":
@@ -217,8 +217,14 @@ class Universe:
         for kind, related in claims:
             for each in related:
                 if id(each) not in named:
-                    named[id(each)] = each.pattern, tuple(
-                        [numbers.setdefault(part.get_id(), len(numbers)) for part in each.arguments]
+                    named[id(each)] = (
+                        each.pattern,
+                        tuple(
+                            [
+                                numbers.setdefault(part.get_id(), len(numbers))
+                                for part in each.arguments
+                            ]
+                        ),
                     )
             answers.append(self._holds(table, kind, *[named[id(each)] for each in related]))
         return answers
@@ -243,5 +249,7 @@ def _anonymous(pattern: z3.ExprRef, arguments: tuple[int, ...]) -> z3.ExprRef:
     pairs = []
     for index, number in enumerate(arguments):
         for sort in (z3.IntSort(), z3.BoolSort()):
-            pairs.append((z3.Const(f"place{index}.{sort}", sort), z3.Const(f"argument{number}.{sort}", sort)))
+            pairs.append(
+                (z3.Const(f"place{index}.{sort}", sort), z3.Const(f"argument{number}.{sort}", sort))
+            )
     return substitute(pattern, pairs)

@@ -43,7 +43,7 @@ class UnsupportedError(EngineSignal):
 def spec_lines() -> list[str]:
     """Where the specification's text is being run, innermost first, as ``file:line function``."""
     lines = []
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a traceback without reading the sources
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if "chardev_spec" in code.co_filename:
@@ -244,7 +244,7 @@ class SymBytes(Symbolic):
     """Bytes, of which only the number is known."""
 
     __slots__ = ("size",)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, size: z3.ArithRef) -> None:
         self.size = size

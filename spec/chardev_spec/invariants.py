@@ -233,7 +233,9 @@ def payer_is_attached(machine: Contract, row: Buffer) -> bool:
 def references_are_counted(machine: Contract, row: Buffer) -> bool:
     """One reference for its place unless free, one for an outstanding write, and the marshallers'; never none."""
     places = (row.place != Place.FREE) + row.offered
-    return row.marshaller_references >= 0 and row.references == places + row.marshaller_references > 0
+    return (
+        row.marshaller_references >= 0 and row.references == places + row.marshaller_references > 0
+    )
 
 
 @buffer_invariant("WR-7", "WR-1")
@@ -293,6 +295,12 @@ def queued_buffers_have_a_number(machine: Contract, row: Buffer) -> bool:
 def sizes_and_prices_are_sound(machine: Contract, row: Buffer) -> bool:
     """The content fits the capacity, and no price is negative."""
     return len(row.data) <= row.capacity and row.price >= 0
+
+
+@buffer_invariant("MIG-4", "TOK-2")
+def clients_pay_for_their_buffers(machine: Contract, row: Buffer) -> bool:
+    """A client's buffer costs it a token; data that cost none is not a client's."""
+    return row.origin != Origin.CLIENT or row.price > 0
 
 
 @device_invariant("BUF-5")
@@ -384,12 +392,6 @@ def retry_timer_is_soon_due(machine: Contract) -> bool:
     """An armed retry timer is due within its delay."""
     device = machine.device
     return not device.retry_armed or device.retry_due_ms <= device.now_ms + RETRY_DELAY_MS
-
-
-@outside_invariant("WR-4")
-def retry_timer_is_owed(machine: Contract) -> bool:
-    """Outside, the retry timer is armed only for what is owed."""
-    return not machine.device.retry_armed or machine.write_owed() or machine.read_owed()
 
 
 @device_invariant("WR-4")

@@ -169,7 +169,7 @@ def in_a_write(step: Step) -> Step:
             calls_back(ReadOneMsgFromDevice(1)),
             (GET, ADD, START),
             (
-                "WR-1",
+                "LC-2",
                 "start",
                 "write(1, aabb)",
                 "read_one_msg_from_device(1)",
@@ -181,7 +181,7 @@ def in_a_write(step: Step) -> Step:
             "start",
             returns(None),
             (GET, ADD, START),
-            ("WR-1", "start", "write(1, aabb)", "the end of the call", "write / end"),
+            ("LC-2", "start", "write(1, aabb)", "the end of the call", "write / end"),
             id="missing callback",
         ),
         pytest.param(
@@ -205,7 +205,7 @@ def in_a_write(step: Step) -> Step:
                 lambda target, device: calls_back(PortWrite(1, b"\xaa\xbb"))(target, device, {}),
             ),
             (GET, ADD, STUCK),
-            ("WR-1", "start", "the end of the call", "write(1, aabb)", "end / write"),
+            ("WR-5", "start", "the end of the call", "write(1, aabb)", "end / write"),
             id="a callback too many",
         ),
         pytest.param(
@@ -219,21 +219,21 @@ def in_a_write(step: Step) -> Step:
             "client_exists",
             returns(True),
             (EXISTS,),
-            ("RD-4", "client_exists", "False", "True", "result"),
+            ("LC-7", "client_exists", "False", "True", "result"),
             id="other result",
         ),
         pytest.param(
             "write_buffer_get",
             returns(None),
             (GET,),
-            ("SELF-2", "write_buffer_get", "a buffer", "no buffer", "result"),
+            ("BUF-1", "write_buffer_get", "a buffer", "no buffer", "result"),
             id="no buffer",
         ),
         pytest.param(
             "write_buffer_get",
             returns(object()),
             (Step("write_buffer_get", {"client": "c1", "size": 1}, result_name="b1"),),
-            ("SELF-2", "write_buffer_get", "no buffer", "a buffer", "result"),
+            ("BUF-4", "write_buffer_get", "no buffer", "a buffer", "result"),
             id="a buffer for nobody",
         ),
         pytest.param(
@@ -275,7 +275,7 @@ def in_a_write(step: Step) -> Step:
             "client_remove",
             raises(Refused("LC-7", "no")),
             (ABSENT,),
-            ("RD-9", "client_remove", ABSENT_REFUSED, "refused: no", "not refused"),
+            ("RD-9", "client_remove", ABSENT_REFUSED, "refused: no", "refused otherwise"),
             id="refused for another rule",
         ),
         pytest.param(
@@ -356,14 +356,14 @@ def in_a_write(step: Step) -> Step:
             "start",
             right_but("start", set_retry(101)),
             (GET, ADD, STUCK),
-            ("WR-6", "", "retry timer due at 100 ms", "retry timer due at 101 ms", "retry timer"),
+            ("WR-4", "", "retry timer due at 100 ms", "retry timer due at 101 ms", "retry timer"),
             id="retry timer late",
         ),
         pytest.param(
             "stop",
             right_but("stop", set_retry(0)),
             (STOP,),
-            ("WR-6", "", "retry timer not armed", "retry timer due at 0 ms", "retry timer"),
+            ("WR-4", "", "retry timer not armed", "retry timer due at 0 ms", "retry timer"),
             id="retry timer armed for nothing",
         ),
         pytest.param(
@@ -384,7 +384,7 @@ def in_a_write(step: Step) -> Step:
             "client_exists",
             returns(True),
             (GET, ADD, in_a_write(EXISTS)),
-            ("RD-4", "start > client_exists", "False", "True", "result"),
+            ("LC-7", "start > client_exists", "False", "True", "result"),
             id="other result inside a callback",
         ),
         pytest.param(
@@ -399,7 +399,7 @@ def in_a_write(step: Step) -> Step:
             calls_back(SendTokensToClient("c1", 1)),
             (GET, ADD, in_a_write(Step("wakeup"))),
             (
-                "RD-8",
+                "CB-1",
                 IN_WRITE,
                 "read_one_msg_from_device(1)",
                 "send_tokens_to_client(c1, 1)",
@@ -412,7 +412,7 @@ def in_a_write(step: Step) -> Step:
             returns(None),
             (GET, ADD, in_a_write(Step("wakeup"))),
             (
-                "RD-8",
+                "RD-1",
                 IN_WRITE,
                 "read_one_msg_from_device(1)",
                 "the end of the call",

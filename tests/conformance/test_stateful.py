@@ -110,7 +110,7 @@ def test_two_defects_are_told_apart() -> None:
         run_state_machine_as_test(ForgetsMachine, settings=settings(QUICK, max_examples=60))
     differences = [each for each in group.value.exceptions if isinstance(each, DifferenceError)]
     assert {type(each).__name__ for each in differences} == {
-        "DifferenceError[RD-4, result]",
+        "DifferenceError[LC-7, result]",
         "DifferenceError[MIG-3, result]",
     }
     assert max(count_calls(each.scenario.steps) for each in differences) <= 8

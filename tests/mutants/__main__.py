@@ -1,52 +1,78 @@
-"""``python -m tests.mutants``: find every seeded defect of the device, and write the table of the docs.
+"""``python -m tests.mutants``: find every seeded defect, print the table, and write it for the docs.
 
-Exit status: 0 all found, 1 some survived, 2 wrong use.
+Exit status 0 when all were found, 1 when any survived, 2 when there was nothing to run.
 """
 
+# What a command prints is its result.
+# ruff: noqa: T201
+
 import argparse
+import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from tests.mutants.defects import DEFECTS
-from tests.mutants.loader import StaleDefectError
-from tests.mutants.search import CALLS, Result, search_all
-from tests.mutants.table import SEED, page
+from tests.mutants.defects import DEFECTS, Defect
+from tests.mutants.loader import StaleDefectError, patched
+from tests.mutants.run import CALLS, SEED, Outcome, hunt, page, table
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as reStructuredText")
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"default {SEED}")
-    parser.add_argument("--calls", type=int, default=CALLS, metavar="N", help=f"calls a defect, default {CALLS:,}")
-    parser.add_argument("--only", metavar="TEXT", help="the defects whose name contains this")
-    options = parser.parse_args()
-    numbers = [
-        number for number, defect in enumerate(DEFECTS) if (options.only or "") in defect.name
-    ]
-    if not numbers:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the page of the docs here"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the scenarios (default {SEED})")
+    parser.add_argument("--calls", type=int, default=CALLS, help=f"at most (default {CALLS})")
+    parser.add_argument("--only", metavar="NAME", help="the defects whose name contains this")
+    options = parser.parse_args(arguments)
+    defects = [each for each in DEFECTS if options.only is None or options.only in each.name]
+    if not defects:
         parser.error(f"no defect has {options.only!r} in its name")
-    if options.output is not None and len(numbers) < len(DEFECTS):
+    if options.calls < 1:
+        parser.error("--calls must be above 0")
+    if options.only is not None and options.output is not None:
         parser.error("--output writes the whole table; leave --only out")
     try:
-        results = search_all(numbers, seed=options.seed, calls=options.calls)
-    except StaleDefectError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for result in results:
-        print(_line(result))
-    survivors = [result.defect.name for result in results if result.finding is None]
-    print(f"{len(results) - len(survivors)} of {len(results)} defects found, seed {options.seed}")
+        outcomes = hunt_all(defects, options.seed, options.calls)
+        report(outcomes)
+        if options.output is not None:
+            options.output.write_text(page(outcomes, options.seed), encoding="utf-8")
+    except (StaleDefectError, OSError) as error:
+        parser.error(str(error))
+    return 0 if all(each.rule for each in outcomes) else 1
+
+
+def hunt_all(defects: Sequence[Defect], seed: int, calls: int) -> list[Outcome]:
+    """Look for each defect, on all processors; says how far it is where somebody watches."""
+    for defect in defects:
+        patched(defect)  # raises early when the table is out of date
+    outcomes = []
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        for outcome in processes.map(partial(hunt, seed=seed, calls=calls, shrinks=True), defects):
+            outcomes.append(outcome)
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes)}/{len(defects)} ", end="", file=sys.stderr, flush=True)
+    return outcomes
+
+
+def report(outcomes: Sequence[Outcome]) -> None:
+    """Print the table, then what it comes to."""
+    rows = table(outcomes)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    survivors = [each.defect.name for each in outcomes if each.rule is None]
+    right = sum(each.rule == each.defect.rule for each in outcomes)
+    found = len(outcomes) - len(survivors)
+    print(f"\n{found} of {len(outcomes)} defects found, {right} under the rule that they break")
     if survivors:
         print(f"survived: {', '.join(survivors)}")
-    if options.output is not None:
-        options.output.write_text(page(results), encoding="utf-8")
-    return 1 if survivors else 0
-
-
-def _line(result: Result) -> str:
-    found = "SURVIVED" if result.finding is None else f"{result.finding.rule:<7}"
-    return f"{result.defect.rule:<7} {result.defect.name:<50} {found} {result.calls:>7,} calls {result.steps:>3} steps"
 
 
 if __name__ == "__main__":

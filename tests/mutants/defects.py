@@ -225,7 +225,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "token not returned on release",
-        "TOK-1",
+        "TOK-3",
         "Each buffer that is released unused costs its client a token, until the client can send nothing.",
         """
          payer = self._let_go(buffer)
@@ -255,7 +255,7 @@ DEFECTS: Final = (
 -        self._call_remove_client(frame, attachment)
 -        self._leave(frame)
          return False
- 
+
      def _check_held(self, where: str, buffer: WriteBuffer) -> None:
 """,
     ),
@@ -325,7 +325,7 @@ DEFECTS: Final = (
         "A client that grants all it can, twice, is suddenly sent nothing.",
         """
 -            self._grant(attachment, attachment.send_tokens + tokens)
-+            self._grant(attachment, (attachment.send_tokens + tokens) & COUNT_MAX)
++            self._grant(attachment, (attachment.send_tokens + tokens) & 0xFFFFFFFF)
 """,
     ),
     Defect(
@@ -403,8 +403,8 @@ DEFECTS: Final = (
              if not self._self_tokens:
 -                return None
 +                raise BufferNotHeld("write_buffer_get: there is no self token left")
-             buffer =
-""".replace("buffer =\n", "buffer = WriteBuffer(self, BufferOrigin.SERVER, None, self._epoch, size)\n"),
+             buffer = WriteBuffer(self, BufferOrigin.SERVER, None, self._epoch, size)
+""",
     ),
     Defect(
         "one self token too many",
@@ -562,7 +562,7 @@ DEFECTS: Final = (
 -        if attachment is None or not self._may_pay(attachment):
 -            return None
 +        if attachment is None:
-+            raise ClientNotAttached("write_buffer_get: the client is not attached")
++            raise BufferNotHeld("write_buffer_get: the client is not attached")
 +        if not self._may_pay(attachment):
 +            return None
 """,
@@ -806,7 +806,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "stuck after an awaited client left",
-        "WR-6",
+        "LC-7",
         "The client that was to be restored leaves, and the device never writes again.",
         """
          self._queue.drop_detached()
@@ -816,7 +816,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "new port is not written to",
-        "WR-6",
+        "LC-4",
         "What waits for a replaced port waits until somebody else sends something.",
         """
          if port is not None and self._running:
@@ -1420,9 +1420,9 @@ DEFECTS: Final = (
         "LC-5",
         "Code that uses a device after its end goes unnoticed until it crashes elsewhere.",
         """
-         self._check_alive("client_exists")
+-        self._check_alive("client_exists")
          return client in self._clients
-""".replace("         self._check_alive", "-        self._check_alive"),
+""",
     ),
     Defect(
         "active device awaits",
@@ -1502,7 +1502,7 @@ DEFECTS: Final = (
              self._call_on_free_self_token(frame)
 -        self._write_and_read(frame)
          self._leave(frame)
- 
+
      def client_exists(self, client: ClientT) -> bool:
 """,
     ),
@@ -1513,11 +1513,8 @@ DEFECTS: Final = (
         """
          if self._sealed:
 -            self._sealed = False
-             server_tokens =
-""".replace(
-            "server_tokens =\n",
-            "server_tokens = self._queue.drop_first(self._sealed_buffers).count(SERVER)\n",
-        ),
+             server_tokens = self._queue.drop_first(self._sealed_buffers).count(SERVER)
+""",
     ),
     Defect(
         "active while stopped",

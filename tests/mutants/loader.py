@@ -54,11 +54,11 @@ class _Loader(SourceLoader):
         self._path = path
         self._source = source
 
-    def get_filename(self, fullname: str) -> str:
+    def get_filename(self, _fullname: str) -> str:
         """Where the source stands."""
         return str(self._path)
 
-    def get_data(self, path: str | bytes) -> bytes:
+    def get_data(self, _path: str | bytes) -> bytes:
         """The source."""
         return self._path.read_bytes() if self._source is None else self._source.encode()
 
@@ -71,7 +71,7 @@ class _Finder(MetaPathFinder):
         self._sources = sources
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Where a module of the copy comes from; None for all other modules."""
         package, *names = fullname.split(".")

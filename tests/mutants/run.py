@@ -1,8 +1,9 @@
 """Lets the checker look for the defects, and writes down what became of each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 from typing import Final
 
 from chardev_conformance.adapters.device import DeviceTarget
@@ -15,8 +16,11 @@ from tests.mutants.memory import BUFFERS, breaks_the_bound
 CALLS: Final = 20_000
 """Within this many calls of the API every defect is to be found."""
 
-SECONDS_PER_STEP: Final = 0.5
-"""Processor time after which a call is endless: the device needs a hundredth of it."""
+SEED: Final = 3
+"""Of the runs that the docs show."""
+
+SECONDS_PER_STEP: Final = 0.2
+"""Processor time after which a call is endless: the device needs a fiftieth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ def check(defect: Defect | None, *, seed: int, calls: int, shrinks: bool = False
     )
 
 
-def hunt(defect: Defect, *, seed: int, calls: int = CALLS, shrinks: bool = False) -> Outcome:
+def hunt(defect: Defect, *, seed: int = SEED, calls: int = CALLS, shrinks: bool = False) -> Outcome:
     """Look for a defect: in random scenarios, then where no callback shows it (BUF-5)."""
     report = check(defect, seed=seed, calls=calls, shrinks=shrinks)
+    if report.interrupted:
+        raise KeyboardInterrupt
     if report.finding is not None and report.scenario is not None:
         steps = count_calls(report.scenario.steps)
         return Outcome(defect, report.finding.rule, report.statistics.calls, steps)
@@ -55,11 +61,66 @@ def hunt(defect: Defect, *, seed: int, calls: int = CALLS, shrinks: bool = False
     return Outcome(defect)
 
 
+HEAD: Final = ("Defect", "Rule broken", "Rule named", "Calls", "Steps")
+
+INTRODUCTION: Final = """\
+Seeded defects
+==============
+
+A checker is worth what it finds.
+Each row is a defect that was put into a copy of the bundled device, a patch of a few lines, and how ``chardev check``
+found it: the rule that it breaks, the rule that the verdict named first, the calls of the API that it took in random
+scenarios (seed {seed}), and the calls that were left when the failing scenario had been made as small as it gets.
+Where the two rules differ, the defect first shows as a breach of another rule: a price that is not returned, for one,
+shows as an announcement that does not come.
+Memory that is kept too long (BUF-5) shows in no callback at all; it is measured.
+The patches are in ``tests/mutants/defects.py``.
+``make mutants`` finds them all again and writes this page.
+
+{found} of {all} defects are found, {right} of them under the rule that the table gives.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 55 10 10 10 10
+
+"""
+
+
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """One row of the table."""
+    found = outcome.rule is not None
+    return (
+        outcome.defect.name,
+        outcome.defect.rule,
+        outcome.rule or "not found",
+        str(outcome.calls) if found else "",
+        str(outcome.steps) if found else "",
+    )
+
+
 def table(outcomes: Iterable[Outcome]) -> list[tuple[str, ...]]:
     """The table as rows of text, its head first."""
-    head = ("Defect", "Rule broken", "Rule named", "Calls", "Steps")
-    rows = [
-        (each.defect.name, each.defect.rule, each.rule or "not found", str(each.calls), str(each.steps))
-        for each in outcomes
+    return [HEAD, *map(cells, outcomes)]
+
+
+def page(outcomes: Sequence[Outcome], seed: int) -> str:
+    """The page of the docs, with what goes wrong in the real world."""
+    found = [each for each in outcomes if each.rule is not None]
+    right = sum(each.rule == each.defect.rule for each in found)
+    lines = [
+        INTRODUCTION.format(seed=seed, found=len(found), all=len(outcomes), right=right),
+        *_row(HEAD),
     ]
-    return [head, *rows]
+    for outcome in outcomes:
+        name, *rest = cells(outcome)
+        lines += _row((f"**{name}**. {outcome.defect.consequence}", *rest))
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _row(texts: Iterable[str]) -> list[str]:
+    """A row of the list table."""
+    return [f"   {mark} {text}".rstrip() for mark, text in zip(_marks(), texts, strict=False)]
+
+
+def _marks() -> Iterable[str]:
+    return chain(["* -"], repeat("  -"))

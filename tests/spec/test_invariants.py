@@ -26,7 +26,15 @@ from chardev_spec.events import (
 from chardev_spec.invariants import EVENT_INVARIANTS, INVARIANTS, Scope
 from chardev_spec.rules import RULES
 from chardev_spec.runner import InvariantViolationError
-from chardev_spec.state import POOL_LIMIT, RETRY_DELAY_MS, UINT32_MAX, Client, Origin, Place
+from chardev_spec.state import (
+    POOL_LIMIT,
+    RETRY_DELAY_MS,
+    UINT32_MAX,
+    Client,
+    Origin,
+    Place,
+    QueuedMessage,
+)
 from tests.spec.owner import Owner, buffer
 from tests.spec.random_calls import RandomCalls
 
@@ -85,6 +93,13 @@ def held(size: int = 8) -> Owner:
     return owner
 
 
+def paid() -> Owner:
+    """A stopped device whose client "a" holds buffer 1."""
+    owner = client()
+    owner.hold("a")
+    return owner
+
+
 def queued() -> Owner:
     """A stopped device with two buffers in its queue, which nobody pays for."""
     owner = client()
@@ -101,6 +116,26 @@ def invents_a_token(owner: Owner) -> None:
 
 def owes_messages(owner: Owner) -> None:
     owner.row().send_tokens = owner.row().granted = -1
+
+
+def frees_a_token_without_flow_control(owner: Owner) -> None:
+    owner.row().flow_control = False
+    owner.row().freed = 1
+
+
+def is_attached_twice(owner: Owner) -> None:
+    owner.add_client("b")
+    owner.row("b").peer = "a"
+
+
+def pays_what_it_does_not_owe(owner: Owner) -> Callback:
+    owner.device.write_due = -1
+    return IN_A_CALLBACK
+
+
+def pushes_and_reads_no_further(owner: Owner) -> Callback:
+    owner.row().pushing = True
+    return IN_A_CALLBACK
 
 
 def forgets_to_announce(owner: Owner) -> None:
@@ -148,8 +183,21 @@ def marshals_without_a_seal(owner: Owner) -> None:
     buffer(owner, 1).marshalled = True
 
 
+def seals_a_holder(owner: Owner) -> None:
+    owner.device.sealed = True
+
+
+def joins_the_queue_without_a_number(owner: Owner) -> None:
+    buffer(owner, 1).order = 0
+
+
 def holds_more_than_it_can(owner: Owner) -> None:
     buffer(owner, 1).capacity = -1
+
+
+def gives_a_buffer_away(owner: Owner) -> None:
+    buffer(owner, 1).origin, buffer(owner, 1).client = Origin.CLIENT, owner.row().handle
+    buffer(owner, 1).price = 0
 
 
 def keeps_too_much_memory(owner: Owner) -> None:
@@ -193,12 +241,17 @@ def strands_data(owner: Owner) -> None:
 
 
 def times_a_stopped_device(owner: Owner) -> Callback:
-    owner.device.retry_armed = True
+    owner.device.retry_armed = owner.device.writing = True
     return IN_A_CALLBACK
 
 
 def times_nothing(owner: Owner) -> None:
     owner.device.running = owner.device.retry_armed = True
+
+
+def times_nothing_in_a_callback(owner: Owner) -> Callback:
+    owner.device.running = owner.device.retry_armed = True
+    return IN_A_CALLBACK
 
 
 def expects_a_wakeup_of_a_silent_port(owner: Owner) -> None:
@@ -253,6 +306,11 @@ def queues_without_bound(owner: Owner) -> None:
 
 def miscounts_a_queue(owner: Owner) -> None:
     owner.row().queue_length = 2
+
+
+def queues_for_a_stranger(owner: Owner) -> None:
+    owner.runner.state.send_queue.insert(QueuedMessage(99, 99, "m"))
+    owner.device.references = 1
 
 
 def waits_without_a_timer(owner: Owner) -> None:
@@ -362,6 +420,10 @@ Corruption = Callable[[Owner], Callback | None]
 CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("tokens_are_conserved", client, invents_a_token),
     ("counts_are_not_negative", client, owes_messages),
+    ("nothing_is_freed_without_flow_control", client, frees_a_token_without_flow_control),
+    ("peers_are_attached_once", client, is_attached_twice),
+    ("dues_are_not_negative", client, pays_what_it_does_not_owe),
+    ("pushes_owe_a_read", client, pushes_and_reads_no_further),
     ("interval_fits_its_type", client, counts_a_negative_interval),
     ("bounds_fit_their_types", client, bounds_a_queue_beyond_its_type),
     ("no_window_starves", client, starves_a_client),
@@ -375,7 +437,10 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("orphans_wait_for_an_answer", queued, keeps_the_queue_of_a_gone_client),
     ("offered_buffers_are_pending", held, offers_without_a_write),
     ("marshalled_buffers_are_sealed", queued, marshals_without_a_seal),
+    ("sealed_clients_hold_nothing", paid, seals_a_holder),
+    ("queued_buffers_have_a_number", queued, joins_the_queue_without_a_number),
     ("sizes_and_prices_are_sound", held, holds_more_than_it_can),
+    ("clients_pay_for_their_buffers", held, gives_a_buffer_away),
     ("spare_memory_is_bounded", client, keeps_too_much_memory),
     ("writes_are_allowed", queued, writes_while_stopped),
     ("writes_are_allowed", queued, writes_nothing),
@@ -388,7 +453,8 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("retry_timer_has_a_purpose", client, times_a_stopped_device),
     ("what_a_limit_left_is_due", client, delays_what_is_due),
     ("retry_timer_is_soon_due", queued, delays_a_retry_too_long),
-    ("retry_timer_is_owed", client, times_nothing),
+    ("retry_timer_is_settled", client, times_nothing),
+    ("retry_timer_is_settled", client, times_nothing_in_a_callback),
     ("only_announcing_ports_owe", client, expects_a_wakeup_of_a_silent_port),
     ("reads_are_allowed", client, reads_while_stopped),
     ("reads_are_allowed", client, reads_for_nobody),
@@ -402,6 +468,7 @@ CORRUPTIONS: list[tuple[str, Callable[[], Owner], Corruption]] = [
     ("queue_waits_for_tokens", waiting, waits_with_a_token),
     ("send_queue_is_bounded", waiting, queues_without_bound),
     ("send_queue_is_counted", waiting, miscounts_a_queue),
+    ("queued_messages_have_a_client", client, queues_for_a_stranger),
     ("waiting_is_timed", waiting, waits_without_a_timer),
     ("waiting_is_timed", waiting, times_a_leaving_client),
     ("wait_timer_is_soon_due", waiting, lets_a_client_wait_too_long),

@@ -556,9 +556,8 @@ def test_a_scenario_shows_the_quirk(release: Profile, quirk: type[Quirk]) -> Non
 
 def violated(quirk: type[Quirk], seed: int) -> str | None:
     """The invariant that random calls refute on the contract with this quirk, if any."""
-    calls = RandomCalls(seed, machine=quirk)
     try:
-        calls.run(60)
+        RandomCalls(seed, machine=quirk).run(60)
     except InvariantViolationError as violation:
         return violation.invariant.name
     except AssertionError:

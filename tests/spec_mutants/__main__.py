@@ -16,7 +16,7 @@ from tests.spec_mutants.judgements import judgement_of
 from tests.spec_mutants.report import line, page, scores, stale, unjudged
 from tests.spec_mutants.search import Search
 
-PATIENCE: Final = 15
+PATIENCE: Final = 50
 """How many times as long a mutant that nobody has judged is looked at: some need two rare things in one call."""
 
 
@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page of the docs")
     parser.add_argument("--list", action="store_true", help="list the mutants and look for none")
     arguments = parser.parse_args()
+    if arguments.calls < 1 or (arguments.sample is not None and arguments.sample < 1):
+        parser.error("--calls and --sample must be above 0")
     try:
         chosen = _chosen(arguments)
     except UnknownMutantError as error:
@@ -51,7 +53,10 @@ def main() -> int:
         print(f"{name}: {score}")
     if arguments.output is not None:
         text = page(results, seed=arguments.seed, calls=arguments.calls)
-        arguments.output.write_text(text, encoding="utf-8")
+        try:
+            arguments.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            parser.error(str(error))
     old = stale(mutants())
     for judgement in old:
         print(f"judges no mutant: {judgement.function}: {judgement.changes}", file=sys.stderr)

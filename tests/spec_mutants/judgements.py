@@ -312,6 +312,16 @@ JUDGEMENTS: Final[tuple[Judgement, ...]] = (
     Judgement("migration:restore", GONE, ("- if self.device.destroyed:  + if False:",)),
     Judgement("migration:restore", GHOST, ("; self.device.read_due -= 1",)),
     Judgement(
+        "migration:check_window",
+        "Without flow control no token is taken, so the client's own part of the window is 0.",
+        ("+ if record.client_tokens < own:",),
+    ),
+    Judgement(
+        "migration:restore_data",
+        "Nobody's buffer that is current is written like the server's without token, and touches no count either.",
+        ("Origin.CLIENT if paid else Origin.NOBODY",),
+    ),
+    Judgement(
         "migration:restore_tokens", INDEPENDENT, ("; row.send_tokens += record.send_tokens",)
     ),
     Judgement("record:decode", INDEPENDENT, ("+ size = len(message); ", "; size = len(message)")),

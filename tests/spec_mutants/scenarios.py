@@ -127,11 +127,13 @@ class Scenario(RandomCalls):
         self.calls = 0
         self._callbacks = 0
         self._destroyed_in = 0
+        self._removed_in_write: str | None = None
         chance = Random(f"mixture {seed}")  # noqa: S311 - repeatable, not secret
         choose = chance.choice
         self._nesting = choose((0.1, 0.25, 0.4, 0.5))
         self._raising = choose((0.0, 0.0, 0.02, 0.2, 0.5))
         self._largest = choose((0, 1, 3, MAXIMUM_BUFFER, MAXIMUM_BUFFER))
+        self._meddling = choose((0.0, 0.0, 0.3))
         self._reusing = choose((0.0, 0.0, 0.5))
         self._going_on = choose((0.3, 0.8, 1.0))
         self._reading = choose((0.2, 0.5, 0.8))
@@ -145,6 +147,7 @@ class Scenario(RandomCalls):
             (0.5, self.migrate),
             (1.0, self.arrive),
             (2.0, self.starve),
+            (0.5, self.orphan),
             (5.0, self.revive),
             (4.0, self.burst),
             (0.5, self.grant_much),
@@ -181,6 +184,12 @@ class Scenario(RandomCalls):
         self._destroyed_in -= 1
         if self._destroyed_in == 0:
             self.attempt(self.destroy)
+        if self._removed_in_write is not None and isinstance(event, PortWrite):
+            removed, self._removed_in_write = self._removed_in_write, None
+            self.attempt(partial(self._remove, removed))
+        if self._left > 0 and len(self.runner.stack) <= self.depth and luck() < self._meddling:
+            self._left -= 1
+            self.meddle(event)
         while self._left > 0 and len(self.runner.stack) <= self.depth and luck() < self._nesting:
             self.step()
         if not self._rest and message is None and luck() < self._raising:
@@ -263,6 +272,38 @@ class Scenario(RandomCalls):
         if self.random.random() < self._reusing:
             self.held.append(held)
         return held
+
+    def meddle(self, event: Callback) -> None:
+        """Take away, inside a callback, the very thing that it is about."""
+        choose, client = self.random.choice, getattr(event, "client", None)
+        calls: tuple[Callable[[], None], ...]
+        if client is not None:
+            self.witness.grant(client, 1, replaces=False)
+            calls = (
+                partial(self._remove, client),
+                partial(self.call, "send_to_client_tokens_add", client, 1),
+                partial(self._get_for, client),
+            )
+        else:
+            peer = self.peer()
+            calls = (partial(self._remove, peer), self.reattach, partial(self._get_for, peer))
+        self.attempt(choose(calls))
+        self._write_timers()
+
+    def _remove(self, peer: str) -> None:
+        self.witness.attachment.pop(peer, None)
+        self.call("client_remove", peer)
+
+    def reattach(self) -> None:
+        """A port goes, and the same or another one comes."""
+        self.attempt(partial(self.call, "reset_dev_instance", None))
+        self.call("reset_dev_instance", self.random.choice((1, 2)))
+
+    def _get_for(self, peer: str) -> None:
+        attachment = self.witness.attachment.get(peer)
+        handle = self.call("write_buffer_get", peer, 1)
+        if handle is not None:
+            self.held.append(Held(handle, 1, attachment, self.witness.epoch))
 
     def mistake(self) -> None:
         """A call that breaks the contract, or is at the edge of what it allows."""
@@ -352,7 +393,7 @@ class Scenario(RandomCalls):
 
     def _damaged(self) -> bytes:
         """A migration message that is wrong in one place, or nearly."""
-        choose, size = self.random.choice, self.random.choice((0, 3))
+        choose, size = self.random.choice, self.random.choice((0, 1, 3))
         record = Record(
             choose((0, 1, 1, 2)),
             choose((0, 1, 1, 255)),
@@ -370,15 +411,16 @@ class Scenario(RandomCalls):
         state = self.runner.state
         peers = [row.peer for row in state.clients]
         for peer in peers[1:]:
-            self.witness.attachment.pop(peer, None)
-            self.attempt(partial(self.call, "client_remove", peer))
+            self.attempt(partial(self._remove, peer))
         self.attempt(self.stop)
+        if self.random.random() < 0.5:
+            for _ in range(2):
+                self.attempt(self._add_for_server)
         data = self.call("migrate_data_marshall")
         self.witness.marshal()
         self.marshaller_references.extend(data.buffers)
         [row] = state.clients
-        self.witness.attachment.pop(row.peer, None)
-        self.attempt(partial(self.call, "client_remove", row.peer))
+        self.attempt(partial(self._remove, row.peer))
         self.attempt(lambda: self._add_by([row.peer, row.flow_control, 2, row.window, 1, True]))
         if self.random.random() < 0.5:
             self.attempt(self.get)
@@ -390,8 +432,7 @@ class Scenario(RandomCalls):
         """A client that waits, does something, and gets migration data that fits, or first some that does not."""
         luck, randint, state = self.random.random, self.random.randint, self.runner.state
         for peer in [row.peer for row in state.clients]:
-            self.witness.attachment.pop(peer, None)
-            self.attempt(partial(self.call, "client_remove", peer))
+            self.attempt(partial(self._remove, peer))
         self.attempt(self.stop)
         peer, window = self.random.choice(PEERS), randint(3, 6)
         self.attempt(partial(self._add_by, [peer, luck() < 0.8, 2, window, 1, True]))
@@ -440,6 +481,29 @@ class Scenario(RandomCalls):
                 self.migrate,
             )
             self.attempt(choose(calls))
+
+    def orphan(self) -> None:
+        """A client goes while its buffer is offered, between another one's and an empty one (WR-7, BUF-6)."""
+        self.attempt(self.stop)
+        peer = self.peer()
+        for owner, content in ((None, b"1"), (peer, b"2"), (None, b""), (None, b"3")):
+            self.attempt(partial(self._add_for, owner, content))
+        self._removed_in_write = peer
+        self.attempt(self.revive)
+        self._removed_in_write = None
+
+    def _add_for_server(self) -> None:
+        handle = self.call("write_buffer_get", None, 1)
+        if handle is not None:
+            self.call("write_buffer_add", handle, b"4")
+
+    def _add_for(self, owner: str | None, content: bytes) -> None:
+        if owner is None:
+            handle = self.call("write_buffer_get_server_no_token", 1)
+        else:
+            handle = self.call("write_buffer_get", owner, 1)
+        if handle is not None:
+            self.call("write_buffer_add", handle, content)
 
     # The end
 

@@ -114,6 +114,7 @@ class StarvingWindowAccepted(Quirk):
     """LC-6: `client_add` accepts a window below the interval, of which no token is ever announced."""
 
     releases = BOTH
+    refuted_by = "no_window_starves"
 
     def check_not_starving(self, flow_control: bool, client_tokens: int) -> None:
         """Nothing is refused."""

@@ -111,6 +111,7 @@ class TokensWithoutFlowControlCount(Quirk):
     """
 
     releases = BOTH
+    refuted_by = "bounds_fit_their_types"
 
     def new_client(
         self,
@@ -159,6 +160,7 @@ class ReadsOnlyWithOwnCredit(Quirk):
     """RD-7: `tokens_add` and `tokens_set` read only if this client has credit left; another's does not count."""
 
     releases = BOTH
+    refuted_by = "retry_timer_is_settled"
 
     def read_after_push(self, frame: Frame, client: int) -> Steps[None]:
         """Read if the client is there and may be sent to."""

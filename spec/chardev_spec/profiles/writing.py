@@ -136,7 +136,7 @@ class RetryTimerForEveryPort(Quirk):
     """WR-4: the retry timer is armed for every port, also for one that owes a wakeup."""
 
     releases = (SPICE_0_12_4,)
-    refuted_by = "retry_timer_is_owed"
+    refuted_by = "retry_timer_is_settled"
 
     def write_owed(self) -> bool:
         """Whatever the port announces."""
