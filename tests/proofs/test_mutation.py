@@ -119,13 +119,13 @@ def test_an_unchanged_copy_is_not_noticed() -> None:
             "announcements_reach_the_interval",
         ),
         ("read_pass", "yield from ()", "endless", "more than 1.0 s"),
-        ("check_held", "if self.buffers[handle].place != Place.HELD:", "exception", "KeyError: 0"),
+        ("check_held", "if self.buffers[handle].place != Place.HELD:", "exception", "KeyError"),
     ],
 )
 def test_the_invariants_notice(function: str, after: str, how: str, what: str) -> None:
     """A mutant that breaks a rule, or does not even run, would pass."""
     trace = Search(calls=5000).look_for(mutant_of(function, after)).alone
-    assert (trace.how, trace.what) == (how, what)
+    assert (trace.how, trace.what.partition(":")[0]) == (how, what)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def test_the_comparison_notices(function: str, after: str) -> None:
 
 def test_most_of_a_sample_is_noticed_at_once() -> None:
     """The random calls would no longer come to most of the machine."""
-    search = Search(calls=1000)
-    results = [search.look_for(mutant) for mutant in sample(40, seed=1)]
+    search = Search(calls=3000)
+    results = [search.look_for(mutant) for mutant in sample(30, seed=1)]
     passed = unjudged(results)
-    assert len(passed) <= 6, [each.id for each in passed]
+    assert len(passed) <= 5, [each.id for each in passed]
 
 
 def test_every_judgement_is_of_a_mutant() -> None:
@@ -170,18 +170,20 @@ def test_the_page_says_what_is_not_there() -> None:
     noticed, passed = mutants()[0], mutants()[1]
     assert judgement_of(noticed) is None
     results = [
-        Result(noticed, Trace("invariant", "tokens_are_conserved", 5), NOTHING),
+        Result(noticed, Trace("invariant", "tokens_are_conserved", 10_001), NOTHING),
         Result(passed, NOTHING, NOTHING),
     ]
-    assert dict(scores(results)) == {
+    assert dict(scores(results, 10_000)) == {
         "mutants": "2",
         "judged equivalent": "0",
+        "invariants alone, within 10,000 calls": "0 of 2, 0.0 %",
         "invariants alone": "1 of 2, 50.0 %",
+        "invariants and comparison, within 10,000 calls": "0 of 2, 0.0 %",
         "invariants and comparison": "1 of 2, 50.0 %",
         "proofs alone": "not there yet",
         "proofs and random calls": "not there yet",
     }
     assert unjudged(results) == [passed]
-    text = page(results, seed=0, calls=20_000)
-    assert "at most 20,000 calls" in text
+    text = page(results, seed=0, calls=10_000, most=500_000)
+    assert "in 500,000 calls at most" in text
     assert "so they have no score" in text

@@ -16,8 +16,8 @@ from tests.spec_mutants.judgements import judgement_of
 from tests.spec_mutants.report import line, page, scores, stale, unjudged
 from tests.spec_mutants.search import Search
 
-PATIENCE: Final = 50
-"""How many times as long a mutant that nobody has judged is looked at: some need two rare things in one call."""
+PATIENCE: Final = (1, 15, 50)
+"""How many times as long a mutant that nobody has judged is looked at: some need several rare things in one call."""
 
 
 def main() -> int:
@@ -43,16 +43,17 @@ def main() -> int:
     search = Search(seed=arguments.seed, calls=arguments.calls)
     results = []
     for number, mutant in enumerate(chosen, start=1):
-        patience = PATIENCE if judgement_of(mutant) is None else 1
+        patience = PATIENCE if judgement_of(mutant) is None else PATIENCE[:1]
         results.append(search.look_for(mutant, patience=patience))
         if not results[-1].noticed or arguments.only is not None:
             print(line(results[-1]), flush=True)
         if number % 100 == 0:
             print(f"{number} of {len(chosen)}", file=sys.stderr, flush=True)
-    for name, score in scores(results):
+    for name, score in scores(results, arguments.calls):
         print(f"{name}: {score}")
     if arguments.output is not None:
-        text = page(results, seed=arguments.seed, calls=arguments.calls)
+        most = arguments.calls * PATIENCE[-1]
+        text = page(results, seed=arguments.seed, calls=arguments.calls, most=most)
         try:
             arguments.output.write_text(text, encoding="utf-8")
         except OSError as error:

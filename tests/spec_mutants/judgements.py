@@ -1,9 +1,10 @@
 """Why a mutant that nothing gives away is the contract all the same, one judgement for each change."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from chardev_proofs.mutation import Mutant
+from chardev_proofs.mutation import Mutant, mutants
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Judgement:
 
     `function` is ``module:function``; each of `changes` is a part of ``+ after``, or, when it begins with ``-``, of the
     whole line ``- before  + after``.
+    Of equal changes of one function only the first is meant.
     """
 
     function: str
@@ -20,10 +22,21 @@ class Judgement:
 
     def is_of(self, mutant: Mutant) -> bool:
         """Whether it judges this mutant."""
-        return self.function == f"{mutant.module}:{mutant.function}" and any(
+        place = f"{mutant.module}:{mutant.function}"
+        if self.function != place or _first_of_equals()[place, mutant.diff] is not mutant:
+            return False
+        return any(
             change in (mutant.diff if change.startswith("- ") else f"+ {mutant.after}")
             for change in self.changes
         )
+
+
+@cache
+def _first_of_equals() -> dict[tuple[str, str], Mutant]:
+    first: dict[tuple[str, str], Mutant] = {}
+    for mutant in mutants():
+        first.setdefault((f"{mutant.module}:{mutant.function}", mutant.diff), mutant)
+    return first
 
 
 INDEPENDENT: Final = "The two do not touch each other, and no callback comes between them."
@@ -69,14 +82,6 @@ JUDGEMENTS: Final[tuple[Judgement, ...]] = (
     ),
     Judgement(
         "writing:write_pass",
-        "A read pass follows before anything else can look, and settles the timer of a frame that has raised as well.",
-        (
-            "+ self.settle_after_write(); device.write_limited = True",
-            "- self.settle_after_write()  + pass",
-        ),
-    ),
-    Judgement(
-        "writing:write_pass",
         "A writer is on the stack from here on, and at its end the mark is set anew.",
         (
             "- device.write_limited = False  + device.write_limited = True",
@@ -95,7 +100,6 @@ JUDGEMENTS: Final[tuple[Judgement, ...]] = (
             "+ device.write_limited = outcome != Outcome.NOTHING and self.may_write(); device.writing = False",
         ),
     ),
-    Judgement("writing:write_pass", GONE, ("- if device.destroyed:  + if False:",)),
     Judgement(
         "writing:write_to_port", INDEPENDENT, ("+ generation = device.port_generation; offer = ",)
     ),

@@ -46,16 +46,21 @@ def line(result: Result) -> str:
     return f"{result.mutant.id}\n    {result.mutant.diff}\n    {said}"
 
 
-def scores(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
-    """What each way of looking is worth: its name, and how many mutants it gave away."""
+def scores(results: Sequence[Result], calls: int) -> Iterator[tuple[str, str]]:
+    """What each way of looking is worth: its name, and how many mutants it gave away.
+
+    First within `calls` calls, then in as many as were made.
+    """
     judged = [each for each in results if not each.noticed and judgement_of(each.mutant)]
     different = len(results) - len(judged)
-    alone = sum(each.alone.how is not None for each in results)
-    noticed = sum(each.noticed for each in results)
+    alone = [each.alone for each in results if each.alone.how is not None]
+    noticed = alone + [each.compared for each in results if each.compared.how is not None]
     yield "mutants", str(len(results))
     yield "judged equivalent", str(len(judged))
-    yield "invariants alone", _share(alone, different)
-    yield "invariants and comparison", _share(noticed, different)
+    for name, traces in (("invariants alone", alone), ("invariants and comparison", noticed)):
+        soon = sum(each.calls <= calls for each in traces)
+        yield f"{name}, within {calls:,} calls", _share(soon, different)
+        yield name, _share(len(traces), different)
     yield "proofs alone", "not there yet"
     yield "proofs and random calls", "not there yet"
 
@@ -64,18 +69,21 @@ def _share(part: int, whole: int) -> str:
     return f"{part} of {whole}, {100 * part / max(whole, 1):.1f} %"
 
 
-def page(results: Sequence[Result], *, seed: int, calls: int) -> str:
-    """The page of the docs."""
-    return "\n".join(_page(results, seed, calls)) + "\n"
+def page(results: Sequence[Result], *, seed: int, calls: int, most: int) -> str:
+    """The page of the docs; `calls` and `most` bound what was made of each mutant at first, and at last."""
+    return "\n".join(_page(results, seed, calls, most)) + "\n"
 
 
-def _page(results: Sequence[Result], seed: int, calls: int) -> Iterator[str]:
+def _page(results: Sequence[Result], seed: int, calls: int, most: int) -> Iterator[str]:
     yield HEAD
     yield from _title("Score")
-    yield f"Seed {seed}, at most {calls:,} calls for each way of looking at a mutant."
+    yield f"Seed {seed}; each way of looking at a mutant makes {calls:,} calls."
+    yield f"What passes and is not judged equivalent is looked at again, in {most:,} calls at most."
     yield "A share is one of the mutants that are not judged equivalent."
+    yield "The random calls were improved until this seed gave all of them away, so a full score says that nothing is"
+    yield "left open, not that as many calls would notice any mistake."
     yield ""
-    yield from _table(("What looks", "Gives away"), scores(results))
+    yield from _table(("What looks", "Gives away"), scores(results, calls))
     yield from _title("By module")
     yield from _table(
         ("Module", "Mutants", "By invariants", "By comparison only", "Passed"), _modules(results)

@@ -1,6 +1,6 @@
 """Looks for one mutant with random calls: by the invariants alone, and by comparison with the contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +48,10 @@ class Search:
         self._calls = calls
         self._contract: list[list[Any]] = []
 
-    def look_for(self, mutant: Mutant, *, patience: int = 1) -> Result:
-        """What becomes of this mutant; what passes is looked at for so many times as long."""
+    def look_for(self, mutant: Mutant, *, patience: Sequence[int] = (1,)) -> Result:
+        """What becomes of this mutant; while it passes, it is looked at again, for so many times as long."""
         machine, nothing = mutant.load(), Trace(None, "", 0)
-        for times in sorted({1, patience}):
+        for times in patience:
             alone = self.judge(machine, patience=times)
             if alone.how is not None:
                 return Result(mutant, alone, nothing)
