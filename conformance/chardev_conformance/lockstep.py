@@ -32,12 +32,12 @@ from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
 from chardev_conformance.target import (
     EVERYTHING,
     OPTIONAL_CALLBACKS,
-    Broken,
+    BrokenError,
     CallbackError,
     Capabilities,
     Host,
     Marshalled,
-    Refused,
+    RefusedError,
     Target,
     Timers,
 )
@@ -295,7 +295,7 @@ class Lockstep:
         if finish is not None:
             try:
                 finish()
-            except Broken as error:
+            except BrokenError as error:
                 raise self._broken(error) from None
 
     # Performing
@@ -382,11 +382,11 @@ class Lockstep:
     def _perform_on_target(self, step: Step, arguments: dict[str, Any]) -> tuple[Any, Any]:
         try:
             return self.target.perform(step.device, step.call, arguments), None
-        except (Refused, CallbackError) as error:
+        except (RefusedError, CallbackError) as error:
             return None, error
         except FindingError:
             raise
-        except Broken as error:
+        except BrokenError as error:
             raise self._broken(error) from None
         except RecursionError:  # its message differs from one Python to the next
             raise self._found(("CB-1",), "to return", "RecursionError", "crash") from None
@@ -522,7 +522,7 @@ class Lockstep:
             raise FindingError(self._finding)
         self._advance_spec(frame, Ended())
         call = frame.call
-        refused = error if isinstance(error, Refused) else None
+        refused = error if isinstance(error, RefusedError) else None
         if frame.refused is not None:
             rule = getattr(frame.refused, "rule", "MIG-5")
             if refused is None:
@@ -607,7 +607,7 @@ class Lockstep:
 
     # Findings
 
-    def _broken(self, error: Broken) -> FindingError:
+    def _broken(self, error: BrokenError) -> FindingError:
         """The implementation broke down: the rules are those of what it was doing."""
         rules = [*error.rules]
         if self.frames:

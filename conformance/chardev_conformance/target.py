@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from chardev_spec.events import Callback
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The implementation refused a call as a contract error, or data as bad; `rule` is the rule it named."""
 
     def __init__(self, rule: str, message: str) -> None:
@@ -22,7 +22,7 @@ class CallbackError(Exception):
     """The exception that the checker's callbacks raise (CB-5)."""
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """The implementation came to an end in the middle of a run: it died, hangs, leaks, or talks nonsense.
 
     `symptom` says which, in a few words; findings of equal rule and symptom are one.
@@ -103,14 +103,14 @@ class Target(Protocol):
 
     # Three more are optional: `capabilities` (without it, a target can do everything), `offered` (how many buffers make
     # up the port write that is being made, None where that is not known), and `finish()`, which is called at the end of
-    # a scenario, takes away all that is left, and raises `Broken` for what should not be left.
+    # a scenario, takes away all that is left, and raises `BrokenError` for what should not be left.
 
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
         """Perform one call of the scenario language.
 
         Returns a buffer or None for the calls that get one, a bool for `client_add` and `client_exists`,
         `Marshalled` for `migrate_data_marshall`, bytes for `migrate_data_marshall_empty`, else None.
-        Raises `Refused`, or what a callback raised; anything else is a crash.
+        Raises `RefusedError`, or what a callback raised; anything else is a crash.
         """
 
     def timers(self, device: str) -> Timers:

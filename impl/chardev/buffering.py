@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from .buffers import NOBODY, SERVER, BufferOrigin, WriteBuffer
-from .errors import BufferNotHeld, BufferOverfull, NegativeSize
+from .errors import BufferNotHeldError, BufferOverfullError, NegativeSizeError
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Buffering(Writing[MessageT, ClientT]):
         (BUF-4, RD-4, MIG-2), or if it had no token.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            NegativeSize: the size is negative.
+            DestroyedDeviceError: the device was destroyed.
+            NegativeSizeError: the size is negative.
         """
         self._check_alive("write_buffer_get")
         _check_size("write_buffer_get", size)
@@ -64,8 +64,8 @@ class Buffering(Writing[MessageT, ClientT]):
         """Get a buffer that nobody pays for (SELF-4; header: `..._get_server_no_token`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            NegativeSize: the size is negative.
+            DestroyedDeviceError: the device was destroyed.
+            NegativeSizeError: the size is negative.
         """
         self._check_alive("write_buffer_get_server_no_token")
         _check_size("write_buffer_get_server_no_token", size)
@@ -78,20 +78,20 @@ class Buffering(Writing[MessageT, ClientT]):
         Its memory is the device's from now on.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            BufferNotHeld: the buffer was added or released before, or is another device's.
-            NegativeSize: less than nothing of it is said to be used.
-            BufferOverfull: more of it is said to be used than it can hold.
+            DestroyedDeviceError: the device was destroyed.
+            BufferNotHeldError: the buffer was added or released before, or is another device's.
+            NegativeSizeError: less than nothing of it is said to be used.
+            BufferOverfullError: more of it is said to be used than it can hold.
         """
         self._check_alive("write_buffer_add")
         self._check_held("write_buffer_add", buffer)
         used = buffer.buf_used
         if used < 0:
-            raise NegativeSize(
+            raise NegativeSizeError(
                 f"write_buffer_add: buf_used is {used}; say how many bytes of the buffer to write"
             )
         if used > buffer.buf_size:
-            raise BufferOverfull(
+            raise BufferOverfullError(
                 f"write_buffer_add: buf_used is {used}, but the buffer holds {buffer.buf_size} "
                 "bytes; get a larger buffer"
             )
@@ -112,8 +112,8 @@ class Buffering(Writing[MessageT, ClientT]):
         Its price is returned (TOK-3, SELF-3), unless its client is gone (BUF-4).
 
         Raises:
-            DestroyedDevice: the device was destroyed; use `write_buffer_release_without_device`.
-            BufferNotHeld: the buffer was added or released before, or is another device's.
+            DestroyedDeviceError: the device was destroyed; use `write_buffer_release_without_device`.
+            BufferNotHeldError: the buffer was added or released before, or is another device's.
         """
         self._check_alive("write_buffer_release")
         self._check_held("write_buffer_release", buffer)
@@ -131,7 +131,7 @@ class Buffering(Writing[MessageT, ClientT]):
         Returns false if `write_buffer_get` would have returned None.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("write")
         if type(data) is not bytes:
@@ -164,9 +164,11 @@ class Buffering(Writing[MessageT, ClientT]):
 
     def _check_held(self, where: str, buffer: WriteBuffer) -> None:
         if buffer.device is not self:
-            raise BufferNotHeld(f"{where}: the buffer was got from another device; use that one")
+            raise BufferNotHeldError(
+                f"{where}: the buffer was got from another device; use that one"
+            )
         if not buffer.held:
-            raise BufferNotHeld(
+            raise BufferNotHeldError(
                 f"{where}: the buffer is not held by its owner; "
                 "add or release each buffer exactly once"
             )
@@ -187,6 +189,6 @@ class Buffering(Writing[MessageT, ClientT]):
 
 def _check_size(where: str, size: int) -> None:
     if size < 0:
-        raise NegativeSize(
+        raise NegativeSizeError(
             f"{where}: the size is {size}; give the number of bytes needed, 0 or more"
         )

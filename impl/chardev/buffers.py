@@ -20,7 +20,7 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from .errors import BufferNotHeld, DeviceStillAlive
+from .errors import BufferNotHeldError, DeviceStillAliveError
 
 if TYPE_CHECKING:
     from .state import DeviceState
@@ -230,16 +230,16 @@ def write_buffer_release_without_device(buffer: WriteBuffer) -> None:
     The header's `spice_char_device_write_buffer_release` with NULL as device.
 
     Raises:
-        BufferNotHeld: the buffer was added or released before.
-        DeviceStillAlive: its device lives, so the buffer's token would be lost.
+        BufferNotHeldError: the buffer was added or released before.
+        DeviceStillAliveError: its device lives, so the buffer's token would be lost.
     """
     if not buffer.held:
-        raise BufferNotHeld(
+        raise BufferNotHeldError(
             "write_buffer_release_without_device: the buffer is not held by its owner; "
             "add or release each buffer exactly once"
         )
     if not buffer.device.destroyed:
-        raise DeviceStillAlive(
+        raise DeviceStillAliveError(
             "write_buffer_release_without_device: the buffer's device is alive and waits for its token; "
             "call the device's write_buffer_release"
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from .buffers import SERVER, Attachment
-from .errors import ClientAlreadyAttached, ClientNotAttached, StarvingWindow
+from .errors import ClientAlreadyAttachedError, ClientNotAttachedError, StarvingWindowError
 from .migrating import Migrating
 from .state import check_count
 
@@ -45,8 +45,8 @@ class Device(Migrating[MessageT, ClientT]):
     Not thread-safe: one thread at a time calls a device.
 
     Raises:
-        CountOutOfRange: a count does not fit 32 bits.
-        PortAttachedElsewhere: the port serves another device.
+        CountOutOfRangeError: a count does not fit 32 bits.
+        PortAttachedElsewhereError: the port serves another device.
         ValueError: `moves_per_call` is less than 1.
     """
 
@@ -79,7 +79,7 @@ class Device(Migrating[MessageT, ClientT]):
         """Return what the creator gave as `opaque` (header: `spice_char_device_state_opaque_get`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("opaque_get")
         return self._opaque
@@ -91,8 +91,8 @@ class Device(Migrating[MessageT, ClientT]):
         When running, the device then writes and reads.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            PortAttachedElsewhere: the port serves another device.
+            DestroyedDeviceError: the device was destroyed.
+            PortAttachedElsewhereError: the port serves another device.
         """
         self._check_alive("reset_dev_instance")
         if port is not None:
@@ -111,7 +111,7 @@ class Device(Migrating[MessageT, ClientT]):
         `write_buffer_release_without_device`.
 
         Raises:
-            DestroyedDevice: the device was destroyed before.
+            DestroyedDeviceError: the device was destroyed before.
         """
         self._check_alive("destroy")
         self._destroyed = True
@@ -138,7 +138,7 @@ class Device(Migrating[MessageT, ClientT]):
         Clients stay attached, and every one that is not leaving is told its freed tokens.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("reset")
         self._epoch += 1
@@ -182,7 +182,7 @@ class Device(Migrating[MessageT, ClientT]):
         """Run: write and read until neither makes progress (LC-2; header: `..._start`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("start")
         self._running = True
@@ -208,7 +208,7 @@ class Device(Migrating[MessageT, ClientT]):
         """Stop: no port is written or read until the next start (LC-2; header: `..._stop`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("stop")
         self._stop()
@@ -219,7 +219,7 @@ class Device(Migrating[MessageT, ClientT]):
         When running: one write pass, then one read pass.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("wakeup")
         self._wakeup()
@@ -272,10 +272,10 @@ class Device(Migrating[MessageT, ClientT]):
         asked to await some and is not as good as new.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            CountOutOfRange: a count does not fit 32 bits.
-            ClientAlreadyAttached: the client is attached.
-            StarvingWindow: flow control, and 0 < window < interval.
+            DestroyedDeviceError: the device was destroyed.
+            CountOutOfRangeError: a count does not fit 32 bits.
+            ClientAlreadyAttachedError: the client is attached.
+            StarvingWindowError: flow control, and 0 < window < interval.
         """
         self._check_alive("client_add")
         check_count("client_add", "max_send_queue_size", max_send_queue_size)
@@ -286,11 +286,11 @@ class Device(Migrating[MessageT, ClientT]):
         if client is None:
             raise TypeError("client_add: None stands for the server; give the client another name")
         if client in self._clients:
-            raise ClientAlreadyAttached(
+            raise ClientAlreadyAttachedError(
                 f"client_add: client {client!r} is attached already; call client_remove first"
             )
         if do_flow_control and 0 < num_client_tokens < self._interval:
-            raise StarvingWindow(
+            raise StarvingWindowError(
                 f"client_add: the window of {num_client_tokens} is smaller than the interval of "
                 f"{self._interval}, so client {client!r} would never hear of freed tokens; "
                 "give a window of at least the interval"
@@ -326,8 +326,8 @@ class Device(Migrating[MessageT, ClientT]):
         When running, the device then writes and reads.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            ClientNotAttached: the client is not attached.
+            DestroyedDeviceError: the device was destroyed.
+            ClientNotAttachedError: the client is not attached.
         """
         self._check_alive("client_remove")
         attachment = self._attachment("client_remove", client)
@@ -358,7 +358,7 @@ class Device(Migrating[MessageT, ClientT]):
         """Tell whether a client is attached, leaving or not (header: `..._client_exists`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
+            DestroyedDeviceError: the device was destroyed.
         """
         self._check_alive("client_exists")
         return client in self._clients
@@ -371,7 +371,7 @@ class Device(Migrating[MessageT, ClientT]):
         """Return a client's counters, to look at and not to change.
 
         Raises:
-            ClientNotAttached: the client is not attached.
+            ClientNotAttachedError: the client is not attached.
         """
         return self._attachment("client_state", client)
 
@@ -379,9 +379,9 @@ class Device(Migrating[MessageT, ClientT]):
         """Let that many more messages be sent to the client (RD-7; header: `..._tokens_add`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            CountOutOfRange: the count does not fit 32 bits.
-            ClientNotAttached: the client is not attached.
+            DestroyedDeviceError: the device was destroyed.
+            CountOutOfRangeError: the count does not fit 32 bits.
+            ClientNotAttachedError: the client is not attached.
         """
         where = "send_to_client_tokens_add"
         self._check_alive(where)
@@ -394,9 +394,9 @@ class Device(Migrating[MessageT, ClientT]):
         """Let that many messages be sent to the client (RD-7; header: `..._tokens_set`).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            CountOutOfRange: the count does not fit 32 bits.
-            ClientNotAttached: the client is not attached.
+            DestroyedDeviceError: the device was destroyed.
+            CountOutOfRangeError: the count does not fit 32 bits.
+            ClientNotAttachedError: the client is not attached.
         """
         where = "send_to_client_tokens_set"
         self._check_alive(where)
@@ -421,7 +421,7 @@ class Device(Migrating[MessageT, ClientT]):
     def _attachment(self, where: str, client: ClientT) -> Attachment[MessageT, ClientT]:
         attachment = self._clients.get(client)
         if attachment is None:
-            raise ClientNotAttached(
+            raise ClientNotAttachedError(
                 f"{where}: client {client!r} is not attached; call client_add first"
             )
         return attachment

@@ -6,7 +6,7 @@ A call that the contract forbids raises a subclass of `ContractError` *before* a
 catching it leaves the device as it was.
 The class says which rule was broken (`rule`); the message says what was wrong, where, and what to
 do about it.
-Data that came from a peer is nobody's programming error: it is refused with `BadMigrationData`,
+Data that came from a peer is nobody's programming error: it is refused with `BadMigrationDataError`,
 which is a `ValueError`.
 """
 
@@ -15,20 +15,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
-    "BadMigrationData",
-    "BufferNotHeld",
-    "BufferOverfull",
-    "CannotMarshall",
-    "CannotRestore",
-    "ClientAlreadyAttached",
-    "ClientNotAttached",
+    "BadMigrationDataError",
+    "BufferNotHeldError",
+    "BufferOverfullError",
+    "CannotMarshallError",
+    "CannotRestoreError",
+    "ClientAlreadyAttachedError",
+    "ClientNotAttachedError",
     "ContractError",
-    "CountOutOfRange",
-    "DestroyedDevice",
-    "DeviceStillAlive",
-    "NegativeSize",
-    "PortAttachedElsewhere",
-    "StarvingWindow",
+    "CountOutOfRangeError",
+    "DestroyedDeviceError",
+    "DeviceStillAliveError",
+    "NegativeSizeError",
+    "PortAttachedElsewhereError",
+    "StarvingWindowError",
 ]
 
 
@@ -41,79 +41,79 @@ class ContractError(Exception):
     rule: ClassVar[str] = ""
 
 
-class DestroyedDevice(ContractError):
+class DestroyedDeviceError(ContractError):
     """The device was destroyed: no call of it is legal any more (LC-5)."""
 
     rule = "LC-5"
 
 
-class PortAttachedElsewhere(ContractError):
+class PortAttachedElsewhereError(ContractError):
     """The port serves another device (LC-4)."""
 
     rule = "LC-4"
 
 
-class ClientAlreadyAttached(ContractError):
+class ClientAlreadyAttachedError(ContractError):
     """The client is attached already (LC-6)."""
 
     rule = "LC-6"
 
 
-class StarvingWindow(ContractError):
+class StarvingWindowError(ContractError):
     """The window is smaller than the interval: the client would starve (LC-6)."""
 
     rule = "LC-6"
 
 
-class ClientNotAttached(ContractError):
+class ClientNotAttachedError(ContractError):
     """The client is not attached (RD-9)."""
 
     rule = "RD-9"
 
 
-class BufferNotHeld(ContractError):
+class BufferNotHeldError(ContractError):
     """The buffer is not held by the owner, or is another device's (BUF-1)."""
 
     rule = "BUF-1"
 
 
-class BufferOverfull(ContractError):
+class BufferOverfullError(ContractError):
     """More of the buffer is said to be used than it can hold (BUF-1)."""
 
     rule = "BUF-1"
 
 
-class NegativeSize(ContractError):
+class NegativeSizeError(ContractError):
     """A size is negative (BUF-1)."""
 
     rule = "BUF-1"
 
 
-class CountOutOfRange(ContractError):
+class CountOutOfRangeError(ContractError):
     """A count does not fit the header's type, 32 bits without sign (TOK-5)."""
 
     rule = "TOK-5"
 
 
-class CannotMarshall(ContractError):
+class CannotMarshallError(ContractError):
     """The device is in no state to be migrated (MIG-2)."""
 
     rule = "MIG-2"
 
 
-class CannotRestore(ContractError):
+class CannotRestoreError(ContractError):
     """The device does not await migration data (MIG-4)."""
 
     rule = "MIG-4"
 
 
-class DeviceStillAlive(ContractError):
+class DeviceStillAliveError(ContractError):
     """A buffer was freed without its device, which lives and would lose the token (BUF-3)."""
 
     rule = "BUF-3"
 
 
-class BadMigrationData(ValueError):
+class BadMigrationDataError(ValueError):
     """The migration data is wrong and was refused; the device did not change (MIG-5)."""
 
     rule: ClassVar[str] = "MIG-5"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from . import migration
 from .buffers import NOBODY, RestoredPayer
-from .errors import BadMigrationData, CannotMarshall, CannotRestore
+from .errors import BadMigrationDataError, CannotMarshallError, CannotRestoreError
 from .reading import Reading
 from .state import COUNT_MAX
 
@@ -36,8 +36,8 @@ class Migrating(Reading[MessageT, ClientT]):
         """Hand over all state to the destination and seal the device (MIG-2; header: same name).
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            CannotMarshall: the device runs, awaits data itself, is inside a callback, or has not
+            DestroyedDeviceError: the device was destroyed.
+            CannotMarshallError: the device runs, awaits data itself, is inside a callback, or has not
                 exactly one client that is not leaving, has no queued message and no held buffer.
         """
         self._check_alive("migrate_data_marshall")
@@ -84,7 +84,7 @@ class Migrating(Reading[MessageT, ClientT]):
         elif self._queue.pending_bytes > COUNT_MAX:
             problem = f"{self._queue.pending_bytes} bytes are pending; the format carries 2**32-1"
         if problem is not None:
-            raise CannotMarshall(f"migrate_data_marshall: {problem}")
+            raise CannotMarshallError(f"migrate_data_marshall: {problem}")
         return clients[0]
 
     @staticmethod
@@ -99,18 +99,18 @@ class Migrating(Reading[MessageT, ClientT]):
         The data is referenced until it is written: it must not change.
 
         Raises:
-            DestroyedDevice: the device was destroyed.
-            CannotRestore: no client awaits migration data, or it is leaving.
-            BadMigrationData: the data is wrong; nothing changed.
+            DestroyedDeviceError: the device was destroyed.
+            CannotRestoreError: no client awaits migration data, or it is leaving.
+            BadMigrationDataError: the data is wrong; nothing changed.
         """
         self._check_alive("restore")
         attachment = self._awaiting
         if attachment is None:
-            raise CannotRestore(
+            raise CannotRestoreError(
                 "restore: no client awaits migration data; add one with wait_for_migrate_data"
             )
         if attachment.leaving:
-            raise CannotRestore(
+            raise CannotRestoreError(
                 f"restore: client {attachment.client!r} is leaving; remove it and start over"
             )
         record, data = migration.parse(message)
@@ -142,12 +142,12 @@ def _check_counts(
     total = given + record.tokens_in_write_data
     own = attachment.window - attachment.tokens
     if total > attachment.window:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: {given} client tokens and {record.tokens_in_write_data} in the write data "
             f"are more than the window of {attachment.window} of client {attachment.client!r}"
         )
     if given < own:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: {given} client tokens are less than the {own} that client "
             f"{attachment.client!r} took here meanwhile"
         )

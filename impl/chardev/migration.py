@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .errors import BadMigrationData, CountOutOfRange
+from .errors import BadMigrationDataError, CountOutOfRangeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,10 +60,10 @@ class MigrateRecord:
         A count too large for its field becomes the largest that fits (MIG-2).
 
         Raises:
-            CountOutOfRange: the offset lies inside the record or does not fit its field.
+            CountOutOfRangeError: the offset lies inside the record or does not fit its field.
         """
         if not DATA_OFFSET <= write_data_offset <= _FIELD_MAX:
-            raise CountOutOfRange(
+            raise CountOutOfRangeError(
                 f"pack: write_data_offset is {write_data_offset}; the write data stands behind the "
                 f"record, at {DATA_OFFSET} or later, and within 32 bits"
             )
@@ -115,7 +115,7 @@ class MigrateData:
         8-byte migration header.
 
         Raises:
-            CountOutOfRange: the offset lies inside the record or does not fit its field.
+            CountOutOfRangeError: the offset lies inside the record or does not fit its field.
         """
         return self._record.pack(write_data_offset)
 
@@ -142,12 +142,12 @@ def parse(message: Bytes) -> tuple[MigrateRecord, memoryview]:
     Returns the record and its write data, by reference.
 
     Raises:
-        BadMigrationData: it is truncated, of a later version, of a source without a client, or its
+        BadMigrationDataError: it is truncated, of a later version, of a source without a client, or its
             pointer leads outside (MIG-5).
     """
     view = memoryview(message).cast("B")
     if len(view) < DATA_OFFSET:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: the message has {len(view)} bytes; "
             f"header and record need {DATA_OFFSET}: it is truncated"
         )
@@ -155,19 +155,21 @@ def parse(message: Bytes) -> tuple[MigrateRecord, memoryview]:
         _RECORD.unpack_from(view, HEADER_SIZE)
     )
     if version > VERSION:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: the record has version {version}; "
             f"this device reads versions up to {VERSION}: the source is too new"
         )
     if not connected:
-        raise BadMigrationData("restore: the record says that the source had no client connected")
+        raise BadMigrationDataError(
+            "restore: the record says that the source had no client connected"
+        )
     if size and pointer < DATA_OFFSET:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: the write data is said to stand at {pointer}, inside header or record; "
             f"it can stand at {DATA_OFFSET} or later"
         )
     if size and pointer + size > len(view):
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: {size} bytes of write data at {pointer} reach past the message, "
             f"which has {len(view)} bytes: it is truncated"
         )

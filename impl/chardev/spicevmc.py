@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .device import Device
-from .errors import BadMigrationData
+from .errors import BadMigrationDataError
 from .interfaces import Bytes, Callbacks, Port
 
 CreateDevice: TypeAlias = Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]
@@ -180,7 +180,7 @@ class SpiceVmcDevice(Generic[ClientT]):
         """Take another port, for example after a replug; it is told whether there is a client.
 
         Raises:
-            PortAttachedElsewhere: the port serves another device.
+            PortAttachedElsewhereError: the port serves another device.
         """
         self.device.reset_dev_instance(port)
         self._tell_port("state", int(self._client is not None))
@@ -196,7 +196,7 @@ class SpiceVmcDevice(Generic[ClientT]):
         """Return the whole migration message of a stopped device, which it seals (MIG-2).
 
         Raises:
-            CannotMarshall: see `Device.migrate_data_marshall`.
+            CannotMarshallError: see `Device.migrate_data_marshall`.
         """
         if self._client is None:
             return MIGRATION_HEADER + self.device.migrate_data_marshall_empty()
@@ -211,11 +211,11 @@ class SpiceVmcDevice(Generic[ClientT]):
         A source without a client leaves nothing to take over.
 
         Raises:
-            BadMigrationData: the message is wrong; nothing changed (MIG-5).
-            CannotRestore: no client awaits migration data.
+            BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
+            CannotRestoreError: no client awaits migration data.
         """
         if bytes(whole[: len(MIGRATION_HEADER)]) != MIGRATION_HEADER:
-            raise BadMigrationData(
+            raise BadMigrationDataError(
                 f"restore: the message begins with {bytes(whole[: len(MIGRATION_HEADER)])!r}; "
                 f"a spicevmc device's begins with {MIGRATION_HEADER!r}"
             )

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .buffers import Attachment
-from .errors import CountOutOfRange, DestroyedDevice, PortAttachedElsewhere
+from .errors import CountOutOfRangeError, DestroyedDeviceError, PortAttachedElsewhereError
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def check_count(where: str, what: str, value: int) -> None:
     """Refuse a count that the header's type cannot carry (TOK-5).
 
     Raises:
-        CountOutOfRange: the value is not within 0..2**32-1.
+        CountOutOfRangeError: the value is not within 0..2**32-1.
     """
     if not 0 <= value <= COUNT_MAX:
-        raise CountOutOfRange(
+        raise CountOutOfRangeError(
             f"{where}: {what} is {value}; give a count from 0 to {COUNT_MAX} (uint32_t)"
         )
 
@@ -263,7 +263,7 @@ class DeviceState(Generic[MessageT, ClientT]):
 
     def _check_alive(self, where: str) -> None:
         if self._destroyed:
-            raise DestroyedDevice(f"{where}: the device was destroyed; forget it")
+            raise DestroyedDeviceError(f"{where}: the device was destroyed; forget it")
 
     def _enter(self) -> Frame:
         self._frames += 1
@@ -279,7 +279,7 @@ class DeviceState(Generic[MessageT, ClientT]):
     @staticmethod
     def _check_port_is_free(where: str, port: Port, device: object = None) -> None:
         if port.device is not None and port.device is not device:
-            raise PortAttachedElsewhere(
+            raise PortAttachedElsewhereError(
                 f"{where}: the port {port!r} is attached to another device; detach it there first"
             )
 

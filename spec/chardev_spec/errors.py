@@ -1,7 +1,7 @@
 """The calls that the contract forbids, one named error a rule.
 
 A contract error is raised before anything has changed: the state after it is the state before it.
-`BadMigrationData` is not among them: there the data is wrong, not the caller.
+`BadMigrationDataError` is not among them: there the data is wrong, not the caller.
 """
 
 from typing import ClassVar
@@ -70,7 +70,7 @@ class CountOutOfRangeError(ContractError):
     rule = "TOK-5"
 
 
-class CannotMarshalError(ContractError):
+class CannotMarshallError(ContractError):
     """MIG-2: the device is not in a state that can be marshalled; the message names the condition."""
 
     rule = "MIG-2"

@@ -9,7 +9,7 @@ The sum is the window again, over any chain of moves (MIG-6, TOK-1).
 """
 
 from chardev_spec.conditions import Frame, Steps
-from chardev_spec.errors import BadMigrationDataError, CannotMarshalError, CannotRestoreError
+from chardev_spec.errors import BadMigrationDataError, CannotMarshallError, CannotRestoreError
 from chardev_spec.life_cycle import LifeCycle
 from chardev_spec.record import (
     EMPTY,
@@ -72,27 +72,29 @@ class Migration(LifeCycle):
         """MIG-2: the one client of a device that can be marshalled."""
         device = self.device
         if device.running:
-            raise CannotMarshalError("the device is running; stop it first")
+            raise CannotMarshallError("the device is running; stop it first")
         if device.awaiting is not None:
-            raise CannotMarshalError("the device awaits migration data itself")
+            raise CannotMarshallError("the device awaits migration data itself")
         if device.frames > 1:
-            raise CannotMarshalError("this is inside a callback of the device")
+            raise CannotMarshallError("this is inside a callback of the device")
         if self.clients.count() != 1:
-            raise CannotMarshalError(
+            raise CannotMarshallError(
                 f"the device has {self.clients.count()} clients; only one can be marshalled"
             )
         client = self.clients.newest_first().pop(0)
         row = self.clients[client]
         if row.leaving:
-            raise CannotMarshalError("the client is leaving")
+            raise CannotMarshallError("the client is leaving")
         if row.queue_length > 0:
-            raise CannotMarshalError(f"{row.queue_length} messages wait in the client's send queue")
+            raise CannotMarshallError(
+                f"{row.queue_length} messages wait in the client's send queue"
+            )
         if self.buffers.exists(
             lambda buffer: buffer.client == client and buffer.place == Place.HELD
         ):
-            raise CannotMarshalError("the owner holds a buffer of the client")
+            raise CannotMarshallError("the owner holds a buffer of the client")
         if self.buffers.pending_bytes() > UINT32_MAX:
-            raise CannotMarshalError("2**32 bytes or more are pending")
+            raise CannotMarshallError("2**32 bytes or more are pending")
         return client
 
     def restore(self, frame: Frame, message: bytes) -> Steps[None]:

@@ -13,7 +13,7 @@ from chardev_conformance.campaign import replay
 from chardev_conformance.lockstep import Finding, Lockstep, Statistics
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step, walk
 from chardev_conformance.scripts import RandomScript, Replay, random_scenario
-from chardev_conformance.target import CallbackError, Host, Marshalled, Refused, Timers
+from chardev_conformance.target import CallbackError, Host, Marshalled, RefusedError, Timers
 from chardev_conformance.trace import dumps, loads
 from chardev_spec.events import (
     Callback,
@@ -273,7 +273,7 @@ def in_a_write(step: Step) -> Step:
         ),
         pytest.param(
             "client_remove",
-            raises(Refused("LC-7", "no")),
+            raises(RefusedError("LC-7", "no")),
             (ABSENT,),
             ("RD-9", "client_remove", ABSENT_REFUSED, "refused: no", "refused otherwise"),
             id="refused for another rule",
@@ -293,7 +293,7 @@ def in_a_write(step: Step) -> Step:
         ),
         pytest.param(
             "stop",
-            raises(Refused("LC-2", "not now")),
+            raises(RefusedError("LC-2", "not now")),
             (STOP,),
             ("LC-2", "stop", "the call is legal", "refused: not now", "wrongly refused"),
             id="wrongly refused",

@@ -469,7 +469,7 @@ def test_no_record_crashes_hangs_or_is_half_applied() -> None:
         given = random.choice([bytes, bytearray, memoryview])(message)
         try:
             world.dev.restore(given)
-        except chardev.BadMigrationData as error:
+        except chardev.BadMigrationDataError as error:
             device_says = str(error)
         else:
             device_says = ""
@@ -517,7 +517,7 @@ def test_a_refused_record_leaves_the_way_for_a_good_one() -> None:
     for _ in range(200 * FACTOR):
         world = World(random)
         for _ in range(5):
-            with pytest.raises(chardev.BadMigrationData):
+            with pytest.raises(chardev.BadMigrationDataError):
                 world.dev.restore(random.randbytes(random.choice([0, 8, 32])))
         tokens = world.window if world.flow_control else UINT32_MAX
         message = bytes(HEADER_SIZE) + encode(Record(1, 1, tokens, 1, 2, 0, MESSAGE_SIZE)) + b"ab"
@@ -566,7 +566,7 @@ def test_a_refusal_says_what_is_wrong(change: Callable[[bytes], bytes], message:
     random = Random(0)
     world = next(w for w in iter(lambda: World(random), None) if w.flow_control and w.window == 3)
     good = bytes(HEADER_SIZE) + encode(Record(1, 1, 3, 0, 2, 0, MESSAGE_SIZE)) + b"ab"
-    with pytest.raises(chardev.BadMigrationData) as refused:
+    with pytest.raises(chardev.BadMigrationDataError) as refused:
         world.dev.restore(change(good))
     assert str(refused.value) == message
 

@@ -23,7 +23,7 @@ from chardev_conformance.stateful import (
     MakesTarget,
     run,
 )
-from chardev_conformance.target import Refused
+from chardev_conformance.target import RefusedError
 from chardev_conformance.trace import dumps, finding_to_json, loads
 
 PROFILE = LONG if os.environ.get("CHARDEV_LONG") else QUICK
@@ -139,7 +139,7 @@ class RefusesNothing(DeviceTarget):
     def perform(self, device: str, call: str, arguments: dict[str, Any]) -> Any:
         try:
             return super().perform(device, call, arguments)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.rule != "MIG-5":
                 raise SystemExit(str(refused)) from None
             raise

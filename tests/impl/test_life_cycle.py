@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chardev import (
-    ClientAlreadyAttached,
-    DestroyedDevice,
+    ClientAlreadyAttachedError,
+    DestroyedDeviceError,
     Device,
-    PortAttachedElsewhere,
-    StarvingWindow,
+    PortAttachedElsewhereError,
+    StarvingWindowError,
 )
 
 if TYPE_CHECKING:
@@ -164,14 +164,14 @@ def test_detach_keeps_data_for_the_next_port(
 def test_port_serves_one_device(world: World, make_world: Callable[..., World]) -> None:
     """Two devices would write to one port (LC-4)."""
     other = make_world()
-    with pytest.raises(PortAttachedElsewhere) as caught:
+    with pytest.raises(PortAttachedElsewhereError) as caught:
         world.dev.reset_dev_instance(other)
     assert str(caught.value) == (
         f"reset_dev_instance: the port {other!r} is attached to another device; "
         "detach it there first"
     )
     assert world.dev.port is world
-    with pytest.raises(PortAttachedElsewhere):
+    with pytest.raises(PortAttachedElsewhereError):
         Device(other, 1, 1, other, other)
 
 
@@ -218,7 +218,7 @@ def test_destroyed_device_refuses_every_call(world: World) -> None:
         "restore": (b"",),
     }
     for name, arguments in calls.items():
-        with pytest.raises(DestroyedDevice) as caught:
+        with pytest.raises(DestroyedDeviceError) as caught:
             getattr(device, name)(*arguments)
         assert str(caught.value) == f"{name}: the device was destroyed; forget it"
     device.retry_timer_fired()
@@ -228,7 +228,7 @@ def test_destroyed_device_refuses_every_call(world: World) -> None:
 
 def test_client_add_errors_change_nothing(world: World) -> None:
     """A client would be attached twice, or starve (LC-6)."""
-    with pytest.raises(ClientAlreadyAttached) as twice:
+    with pytest.raises(ClientAlreadyAttachedError) as twice:
         world.dev.client_add("a", True, 1, 1, 1)
     assert str(twice.value) == (
         "client_add: client 'a' is attached already; call client_remove first"
@@ -244,7 +244,7 @@ def test_client_add_errors_change_nothing(world: World) -> None:
 def test_window_below_the_interval_starves(make_world: Callable[..., World]) -> None:
     """A client would wait for ever for tokens that never reach the interval (LC-6)."""
     world = make_world(interval=5)
-    with pytest.raises(StarvingWindow) as caught:
+    with pytest.raises(StarvingWindowError) as caught:
         world.dev.client_add("a", True, 0, 4, 0)
     assert str(caught.value) == (
         "client_add: the window of 4 is smaller than the interval of 5, so client 'a' would never "

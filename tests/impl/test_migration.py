@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chardev import BadMigrationData, CannotMarshall, CannotRestore, CountOutOfRange, Device
+from chardev import (
+    BadMigrationDataError,
+    CannotMarshallError,
+    CannotRestoreError,
+    CountOutOfRangeError,
+    Device,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +54,7 @@ def test_record_of_a_source_with_data(world: World) -> None:
     assert data.record(50) == struct.pack("<IBIIIII", 1, 1, 1, 2, 10, 2, 50)
     assert [bytes(piece) for piece in data.write_data] == [b"ello", b"world", b"!"]
     assert data.message(HEADER) == HEADER + data.record() + b"elloworld!"
-    with pytest.raises(CountOutOfRange):
+    with pytest.raises(CountOutOfRangeError):
         data.record(32)
     with pytest.raises(ValueError, match="has 3 bytes; it must have 8"):
         data.message(b"abc")
@@ -117,7 +123,7 @@ def test_marshall_is_refused_where_the_state_cannot_be_carried(
     device = world.dev
 
     def problem() -> str:
-        with pytest.raises(CannotMarshall) as caught:
+        with pytest.raises(CannotMarshallError) as caught:
             device.migrate_data_marshall()
         return str(caught.value).removeprefix("migrate_data_marshall: ")
 
@@ -156,7 +162,7 @@ def test_marshall_inside_a_port_write_is_refused(world: World) -> None:
 
     def stop_and_marshall() -> None:
         world.dev.stop()
-        with pytest.raises(CannotMarshall) as caught:
+        with pytest.raises(CannotMarshallError) as caught:
             world.dev.migrate_data_marshall()
         refused.append(str(caught.value))
 
@@ -254,7 +260,7 @@ def test_bad_data_changes_nothing(make_world: Callable[..., World], data: bytes,
     world = make_world()
     world.dev.client_add("a", True, 0, 3, 0, True)
     world.dev.write("a", b"x")
-    with pytest.raises(BadMigrationData) as caught:
+    with pytest.raises(BadMigrationDataError) as caught:
         world.dev.restore(data)
     assert str(caught.value) == f"restore: {text}"
     assert world.dev.awaiting_migration_data
@@ -274,7 +280,7 @@ def test_no_byte_sequence_breaks_restore(make_world: Callable[..., World]) -> No
             data[generator.randrange(len(data))] = generator.choice((0, 1, 33, 255))
         try:
             world.dev.restore(data[: generator.choice((len(data), generator.randrange(40)))])
-        except BadMigrationData:
+        except BadMigrationDataError:
             assert world.dev.awaiting_migration_data
         else:
             world.dev.start()
@@ -283,7 +289,7 @@ def test_no_byte_sequence_breaks_restore(make_world: Callable[..., World]) -> No
 
 def test_restore_needs_an_awaiting_client(world: World) -> None:
     """Migration data would fall into a device in use (MIG-4)."""
-    with pytest.raises(CannotRestore) as caught:
+    with pytest.raises(CannotRestoreError) as caught:
         world.dev.restore(message())
     assert str(caught.value) == (
         "restore: no client awaits migration data; add one with wait_for_migrate_data"
@@ -292,7 +298,7 @@ def test_restore_needs_an_awaiting_client(world: World) -> None:
     world.dev.client_add("a", True, 0, 1, 0, True)
     world.dev.write("a", b"x")
     world.dev.write("a", b"x")
-    with pytest.raises(CannotRestore) as leaving:
+    with pytest.raises(CannotRestoreError) as leaving:
         world.dev.restore(message())
     assert str(leaving.value) == "restore: client 'a' is leaving; remove it and start over"
 

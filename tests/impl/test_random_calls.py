@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chardev import BadMigrationData, ContractError, Device
+from chardev import BadMigrationDataError, ContractError, Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ CALLBACKS = (
 )  # fmt: skip
 
 
-class Boom(Exception):
+class BoomError(Exception):
     """Raised by callbacks, on purpose."""
 
 
@@ -46,7 +46,7 @@ class Monkey:
             choose((0, 1, 4, 6, 8, 12, -1, 99, 10)) for _ in range(choose((0, 0, 1, 2)))
         )
         if self.random.random() < 0.05:
-            self.world.answers.append(Boom("write"))
+            self.world.answers.append(BoomError("write"))
         for _ in range(choose((0, 1, 2))):
             self.serial += 1
             self.world.messages.append(f"m{self.serial}")
@@ -57,7 +57,7 @@ class Monkey:
     def nested(self) -> None:
         """Do something inside a callback."""
         if self.random.random() < 0.1:
-            raise Boom("callback")
+            raise BoomError("callback")
         self.depth += 1
         try:
             self.step()
@@ -77,7 +77,7 @@ class Monkey:
             getattr(self, "do_" + name)()
         except ContractError:
             return
-        except Boom:
+        except BoomError:
             if self.depth and self.random.random() < 0.3:
                 raise
 
@@ -168,7 +168,7 @@ class Monkey:
         )
         try:
             self.device.restore(b"headersz" + record + b"%04d" % 0)
-        except BadMigrationData:
+        except BadMigrationDataError:
             return
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chardev import ClientNotAttached
+from chardev import ClientNotAttachedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -274,7 +274,7 @@ def test_leaving_client_gets_nothing_more(make_world: Callable[..., World]) -> N
 def test_unknown_clients_are_refused(world: World, call: str) -> None:
     """A call for a client that is not there would be ignored (RD-9)."""
     arguments = ("b",) if call == "client_remove" else ("b", 1)
-    with pytest.raises(ClientNotAttached) as caught:
+    with pytest.raises(ClientNotAttachedError) as caught:
         getattr(world.dev, call)(*arguments)
     assert str(caught.value) == f"{call}: client 'b' is not attached; call client_add first"
     assert caught.value.rule == "RD-9"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chardev import BadMigrationData, Device
+from chardev import BadMigrationDataError, Device
 from chardev.spicevmc import PORT_EVENT_BREAK, PORT_EVENT_OPENED, SpiceVmcDevice
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def test_migration_without_a_client_on_the_other_side() -> None:
 
 def test_foreign_migration_data_is_refused(guest: Guest) -> None:
     """Another channel's data would be taken for this one's (MIG-5)."""
-    with pytest.raises(BadMigrationData) as caught:
+    with pytest.raises(BadMigrationDataError) as caught:
         guest.vmc.restore(b"MNMD\x01\0\0\0" + bytes(25))
     assert str(caught.value) == (
         r"restore: the message begins with b'MNMD\x01\x00\x00\x00'; "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chardev import CountOutOfRange
+from chardev import CountOutOfRangeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,14 +92,14 @@ def test_counts_outside_the_headers_types_are_refused(
     """A count that no C caller could give would enter the state (TOK-5)."""
     world = make_world()
     advice = f"give a count from 0 to {UINT32_MAX} (uint32_t)"
-    with pytest.raises(CountOutOfRange) as add:
+    with pytest.raises(CountOutOfRangeError) as add:
         world.dev.client_add("a", True, 0, count, 0)
     assert str(add.value) == f"client_add: num_client_tokens is {count}; {advice}"
     assert world.dev.clients() == ()
-    with pytest.raises(CountOutOfRange) as tokens:
+    with pytest.raises(CountOutOfRangeError) as tokens:
         world.dev.send_to_client_tokens_add("a", count)
     assert str(tokens.value) == f"send_to_client_tokens_add: tokens is {count}; {advice}"
-    with pytest.raises(CountOutOfRange) as create:
+    with pytest.raises(CountOutOfRangeError) as create:
         make_world(interval=count)
     assert str(create.value) == f"create: client_tokens_interval is {count}; {advice}"
 

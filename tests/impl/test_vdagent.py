@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chardev import BadMigrationData, CannotMarshall, CannotRestore, Device
+from chardev import BadMigrationDataError, CannotMarshallError, CannotRestoreError, Device
 from chardev.vdagent import (
     CLIENT_PORT,
     SERVER_PORT,
     AgentDevice,
-    BadAgentMessage,
-    BadChunk,
+    BadAgentMessageError,
+    BadChunkError,
     ChunkReader,
     MessageFilter,
     MessageHeader,
@@ -194,7 +194,7 @@ def test_a_port_is_asked_until_it_has_nothing() -> None:
 
 def test_a_chunk_for_an_unknown_port_ends_the_stream() -> None:
     """A stream that lost its framing would go on as garbage."""
-    with pytest.raises(BadChunk) as caught:
+    with pytest.raises(BadChunkError) as caught:
         read_all(ChunkReader(), chunk(7, b"x"), 100)
     assert str(caught.value) == "a chunk is for port 7; there are 1 (client) and 2 (server)"
 
@@ -233,7 +233,7 @@ def test_the_filter_follows_messages_over_parts() -> None:
 def test_what_is_no_message_is_refused(data: bytes, problem: str) -> None:
     """A confused peer's bytes would reach the other side, or change the filter's mind."""
     message_filter = MessageFilter(lambda _: True, is_open=True)
-    with pytest.raises(BadAgentMessage) as caught:
+    with pytest.raises(BadAgentMessageError) as caught:
         message_filter.may_pass(data)
     assert str(caught.value) == problem
     assert message_filter.may_pass(CAPS)
@@ -243,7 +243,7 @@ def test_a_rest_that_is_too_long_is_refused() -> None:
     """The end of one message would be lost in another."""
     message_filter = MessageFilter(lambda _: True, is_open=True)
     message_filter.may_pass(MessageHeader(MessageType.CLIPBOARD, 3).pack())
-    with pytest.raises(BadAgentMessage) as caught:
+    with pytest.raises(BadAgentMessageError) as caught:
         message_filter.may_pass(b"1234")
     assert str(caught.value) == "a part goes on for 4 bytes where its message has 3 left"
 
@@ -567,7 +567,7 @@ def test_a_source_without_a_client_leaves_a_new_one() -> None:
     """The client would wait for ever for an agent that is there (MIG-3)."""
     source, other = Server(), Server()
     source.agent.start()
-    with pytest.raises(CannotMarshall):
+    with pytest.raises(CannotMarshallError):
         source.agent.marshall()
     source.agent.stop()
     assert other.agent.client_connected("a", migrating=True)
@@ -630,12 +630,12 @@ def test_bad_migration_data_changes_nothing(
     whole = server.agent.marshall()
     other = Server()
     other.agent.client_connected("a", migrating=True)
-    with pytest.raises(BadMigrationData) as caught:
+    with pytest.raises(BadMigrationDataError) as caught:
         other.agent.restore(change(whole))
     assert str(caught.value) == f"restore: {problem}"
     other.agent.restore(whole)
     other.agent.start()
     other.says(chunk(CLIENT_PORT, TEXT)[8 + 2048 + 100 :])
     assert server.received["a"] + other.received["a"] == TEXT
-    with pytest.raises(CannotRestore):
+    with pytest.raises(CannotRestoreError):
         other.agent.restore(whole)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chardev import (
-    BufferNotHeld,
+    BufferNotHeldError,
     BufferOrigin,
-    BufferOverfull,
-    DestroyedDevice,
-    DeviceStillAlive,
-    NegativeSize,
+    BufferOverfullError,
+    DestroyedDeviceError,
+    DeviceStillAliveError,
+    NegativeSizeError,
     write_buffer_release_without_device,
 )
 
@@ -393,7 +393,7 @@ def test_buffer_is_added_or_released_once(world: World) -> None:
         ("write_buffer_add", world.dev.write_buffer_add),
         ("write_buffer_release", world.dev.write_buffer_release),
     ):
-        with pytest.raises(BufferNotHeld) as caught:
+        with pytest.raises(BufferNotHeldError) as caught:
             call(buffer)
         assert str(caught.value) == (
             f"{name}: the buffer is not held by its owner; add or release each buffer exactly once"
@@ -406,7 +406,7 @@ def test_buffer_of_another_device_is_refused(make_world: Callable[..., World]) -
     one, two = make_world(), make_world()
     buffer = one.dev.write_buffer_get(None, 4)
     assert buffer is not None
-    with pytest.raises(BufferNotHeld) as caught:
+    with pytest.raises(BufferNotHeldError) as caught:
         two.dev.write_buffer_add(buffer)
     assert str(caught.value) == (
         "write_buffer_add: the buffer was got from another device; use that one"
@@ -416,7 +416,7 @@ def test_buffer_of_another_device_is_refused(make_world: Callable[..., World]) -
 
 def test_wrong_sizes_are_refused_and_change_nothing(world: World) -> None:
     """Memory outside the buffer would be written (BUF-1)."""
-    with pytest.raises(NegativeSize) as negative:
+    with pytest.raises(NegativeSizeError) as negative:
         world.dev.write_buffer_get("a", -1)
     assert str(negative.value) == (
         "write_buffer_get: the size is -1; give the number of bytes needed, 0 or more"
@@ -424,13 +424,13 @@ def test_wrong_sizes_are_refused_and_change_nothing(world: World) -> None:
     buffer = world.dev.write_buffer_get("a", 2)
     assert buffer is not None
     buffer.buf_used = 3
-    with pytest.raises(BufferOverfull) as overfull:
+    with pytest.raises(BufferOverfullError) as overfull:
         world.dev.write_buffer_add(buffer)
     assert str(overfull.value) == (
         "write_buffer_add: buf_used is 3, but the buffer holds 2 bytes; get a larger buffer"
     )
     buffer.buf_used = -1
-    with pytest.raises(NegativeSize) as used:
+    with pytest.raises(NegativeSizeError) as used:
         world.dev.write_buffer_add(buffer)
     assert str(used.value) == (
         "write_buffer_add: buf_used is -1; say how many bytes of the buffer to write"
@@ -464,17 +464,17 @@ def test_release_without_device(world: World) -> None:
     """A held buffer would be lost with its device, or freed twice (BUF-3)."""
     buffer = world.dev.write_buffer_get("a", 1)
     assert buffer is not None
-    with pytest.raises(DeviceStillAlive) as alive:
+    with pytest.raises(DeviceStillAliveError) as alive:
         write_buffer_release_without_device(buffer)
     assert str(alive.value) == (
         "write_buffer_release_without_device: the buffer's device is alive and waits for its "
         "token; call the device's write_buffer_release"
     )
     world.dev.destroy()
-    with pytest.raises(DestroyedDevice):
+    with pytest.raises(DestroyedDeviceError):
         world.dev.write_buffer_release(buffer)
     write_buffer_release_without_device(buffer)
-    with pytest.raises(BufferNotHeld):
+    with pytest.raises(BufferNotHeldError):
         write_buffer_release_without_device(buffer)
 
 

@@ -344,7 +344,7 @@ DEFECTS: Final = (
         """
 -    if not 0 <= value <= COUNT_MAX:
 +    if not value <= COUNT_MAX:
-         raise CountOutOfRange(
+         raise CountOutOfRangeError(
 """,
     ),
     Defect(
@@ -402,7 +402,7 @@ DEFECTS: Final = (
         """
              if not self._self_tokens:
 -                return None
-+                raise BufferNotHeld("write_buffer_get: there is no self token left")
++                raise BufferNotHeldError("write_buffer_get: there is no self token left")
              buffer = WriteBuffer(self, BufferOrigin.SERVER, None, self._epoch, size)
 """,
     ),
@@ -531,7 +531,7 @@ DEFECTS: Final = (
         """
 -    if not buffer.device.destroyed:
 +    if buffer.device is None:
-         raise DeviceStillAlive(
+         raise DeviceStillAliveError(
 """,
     ),
     Defect(
@@ -541,7 +541,7 @@ DEFECTS: Final = (
         """
 -    if not buffer.held:
 +    if not buffer.held or buffer.device.destroyed:
-         raise BufferNotHeld(
+         raise BufferNotHeldError(
 """,
     ),
     Defect(
@@ -562,7 +562,7 @@ DEFECTS: Final = (
 -        if attachment is None or not self._may_pay(attachment):
 -            return None
 +        if attachment is None:
-+            raise BufferNotHeld("write_buffer_get: the client is not attached")
++            raise BufferNotHeldError("write_buffer_get: the client is not attached")
 +        if not self._may_pay(attachment):
 +            return None
 """,

@@ -31,7 +31,7 @@ HEADER = b"\x01\x02\x03\x04\x05\x06\x07\x08"
 """A migration header; the device does not look at it."""
 
 
-class Boom(Exception):
+class BoomError(Exception):
     """What a callback raises when the script says so."""
 
 

@@ -35,7 +35,7 @@ from chardev_spec.events import (
 )
 from chardev_spec.record import Record, encode, encode_message
 from chardev_spec.runner import Runner
-from tests.spec.owner import HEADER, Boom
+from tests.spec.owner import HEADER, BoomError
 
 PEERS: Final = ("a", "b", "c")
 MAXIMUM_BUFFER: Final = 7
@@ -289,7 +289,7 @@ class RandomCalls:
             self.step()
         if boom and message is None:
             self.done["raised"] += 1
-            raise Boom(type(event).__name__)
+            raise BoomError(type(event).__name__)
         return self.take(event) if isinstance(event, PortWrite) else message
 
     def note(self, event: Callback) -> None:
@@ -350,7 +350,7 @@ class RandomCalls:
         """Make a call that may be forbidden, or in which a callback may raise."""
         try:
             action()
-        except (ContractError, BadMigrationDataError, Boom) as error:
+        except (ContractError, BadMigrationDataError, BoomError) as error:
             self.done[type(error).__name__] += 1
 
     def call(self, function: str, *arguments: Any) -> Any:
@@ -436,7 +436,7 @@ class RandomCalls:
         added = False
         try:
             added = self.call("client_add", *arguments)
-        except Boom:
+        except BoomError:
             # Only a client that was attached makes the device call anybody.
             added = True
             raise

@@ -8,7 +8,7 @@ import pytest
 
 from chardev_spec.errors import ContractError
 from chardev_spec.events import Callback
-from tests.spec.owner import Boom, Owner
+from tests.spec.owner import BoomError, Owner
 
 DISTURBANCES: dict[str, tuple[str, ...]] = {
     "raise": (),
@@ -71,7 +71,7 @@ class Disturbed(Owner):
         """One call, as a line; what is forbidden by now does not happen."""
         function, _, argument = line.partition(" ")
         special: dict[str, Callable[[], object]] = {
-            "raise": self.fails(Boom("disturbed")),
+            "raise": self.fails(BoomError("disturbed")),
             "client_add": lambda: self.add_client(argument, window=4),
             "send_to_client_tokens_add": self.later(function, argument, 2),
             "send_to_client_tokens_set": self.later(function, argument, 0),
@@ -113,7 +113,7 @@ def play(disturbance: tuple[str, ...], at: int) -> Disturbed:
         else:
             try:
                 owner.perform(line)
-            except Boom:
+            except BoomError:
                 assert at > 0
     return owner
 

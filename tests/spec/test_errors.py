@@ -160,30 +160,30 @@ FORBIDDEN = {
         "no marshaller refers to this buffer",
     ),
     "marshall while running": Case(
-        lambda owner: owner.call("start"), "migrate_data_marshall", (), errors.CannotMarshalError,
+        lambda owner: owner.call("start"), "migrate_data_marshall", (), errors.CannotMarshallError,
         "the device is running; stop it first",
     ),
     "marshall while awaiting": Case(
-        await_data, "migrate_data_marshall", (), errors.CannotMarshalError,
+        await_data, "migrate_data_marshall", (), errors.CannotMarshallError,
         "the device awaits migration data itself",
     ),
     "marshall without client": Case(
         lambda owner: owner.call("client_remove", "a"), "migrate_data_marshall", (),
-        errors.CannotMarshalError, "the device has 0 clients; only one can be marshalled",
+        errors.CannotMarshallError, "the device has 0 clients; only one can be marshalled",
     ),
     "marshall with two clients": Case(
         lambda owner: owner.add_client("b"), "migrate_data_marshall", (),
-        errors.CannotMarshalError, "the device has 2 clients; only one can be marshalled",
+        errors.CannotMarshallError, "the device has 2 clients; only one can be marshalled",
     ),
     "marshall while leaving": Case(
-        leave, "migrate_data_marshall", (), errors.CannotMarshalError, "the client is leaving",
+        leave, "migrate_data_marshall", (), errors.CannotMarshallError, "the client is leaving",
     ),
     "marshall with a send queue": Case(
-        wait_for_tokens, "migrate_data_marshall", (), errors.CannotMarshalError,
+        wait_for_tokens, "migrate_data_marshall", (), errors.CannotMarshallError,
         "2 messages wait in the client's send queue",
     ),
     "marshall with a held buffer": Case(
-        hold, "migrate_data_marshall", (), errors.CannotMarshalError,
+        hold, "migrate_data_marshall", (), errors.CannotMarshallError,
         "the owner holds a buffer of the client",
     ),
     "restore without awaiting": Case(
@@ -289,7 +289,7 @@ def test_marshall_inside_a_callback() -> None:
     owner = Owner()
     owner.add_client()
     case = Case(
-        nothing, "migrate_data_marshall", (), errors.CannotMarshalError,
+        nothing, "migrate_data_marshall", (), errors.CannotMarshallError,
         "this is inside a callback of the device",
     )  # fmt: skip
     owner.inside("tokens", lambda: refused(owner, case))
@@ -302,7 +302,7 @@ def test_marshall_of_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = Owner()
     owner.add_client()
     monkeypatch.setattr(type(owner.runner.state.buffers), "pending_bytes", lambda _: 2**32)
-    with pytest.raises(errors.CannotMarshalError, match=r"^2\*\*32 bytes or more are pending$"):
+    with pytest.raises(errors.CannotMarshallError, match=r"^2\*\*32 bytes or more are pending$"):
         owner.call("migrate_data_marshall")
     assert not owner.device.sealed
 
@@ -343,7 +343,7 @@ def test_each_error_names_its_rule() -> None:
         "BufferOverfullError": "BUF-1",
         "NegativeSizeError": "BUF-1",
         "CountOutOfRangeError": "TOK-5",
-        "CannotMarshalError": "MIG-2",
+        "CannotMarshallError": "MIG-2",
         "CannotRestoreError": "MIG-4",
         "DeviceStillAliveError": "BUF-3",
     }

@@ -3,7 +3,7 @@
 import pytest
 
 from chardev_spec.state import Place
-from tests.spec.owner import Boom, Owner, buffer, snapshot
+from tests.spec.owner import BoomError, Owner, buffer, snapshot
 
 
 def test_a_new_device() -> None:
@@ -223,8 +223,8 @@ def test_an_exception_in_client_remove_leaves_its_passes_to_the_timer() -> None:
     owner.call("start")
     owner.call("send_to_client_tokens_add", "b", 1)
     owner.take_events()
-    owner.inside("unref", owner.fails(Boom("unref")))
-    with pytest.raises(Boom, match=r"^unref$"):
+    owner.inside("unref", owner.fails(BoomError("unref")))
+    with pytest.raises(BoomError, match=r"^unref$"):
         owner.call("client_remove", "a")
     assert owner.events == ["unref m1"]
     assert owner.retry == 0
@@ -409,8 +409,8 @@ def test_destroy_drops_references_and_nothing_else() -> None:
     owner.add(None, b"x")
     held = owner.hold("a")
     owner.take_events()
-    owner.inside("unref", owner.fails(Boom("unref")))
-    with pytest.raises(Boom, match=r"^unref$"):
+    owner.inside("unref", owner.fails(BoomError("unref")))
+    with pytest.raises(BoomError, match=r"^unref$"):
         owner.call("destroy")
     assert owner.events == ["unref m1", "unref m2", "unref m1", "unref m2"]
     assert [row.handle for row in owner.runner.state.buffers] == [held]

@@ -12,7 +12,7 @@ from chardev_spec.errors import BadMigrationDataError
 from chardev_spec.events import Callback, PortWrite, SendMsgToClient, SendTokensToClient
 from chardev_spec.record import MigrateData, Record, encode_message
 from chardev_spec.state import Origin
-from tests.spec.owner import HEADER, Boom, Owner, buffer, snapshot
+from tests.spec.owner import HEADER, BoomError, Owner, buffer, snapshot
 
 MAXIMUM: Final = 2**32 - 1
 
@@ -256,8 +256,8 @@ def test_an_exception_in_the_announcement_leaves_writing_to_the_timer() -> None:
     """Restored data would be stuck when send_tokens_to_client raises (CB-5, MIG-4)."""
     owner = awaiting(window=9, interval=1)
     owner.call("start")
-    owner.inside("tokens", owner.fails(Boom("tokens")))
-    with pytest.raises(Boom, match=r"^tokens$"):
+    owner.inside("tokens", owner.fails(BoomError("tokens")))
+    with pytest.raises(BoomError, match=r"^tokens$"):
         owner.restore(8, 1, 0, data=b"x")
     assert owner.events == ["tokens 1 to a"]
     assert owner.retry == 0

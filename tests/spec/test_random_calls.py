@@ -49,6 +49,6 @@ def test_random_calls_reach_everything() -> None:
         "PortWrite", "ReadOneMsgFromDevice", "RefMsgToClient", "UnrefMsgToClient", "SendMsgToClient",
         "SendTokensToClient", "OnFreeSelfToken", "RemoveClient", "PortFailed", "raised",
         "BufferNotHeldError", "BufferOverfullError", "ClientNotAttachedError", "ClientAlreadyAttachedError",
-        "StarvingWindowError", "CannotMarshalError", "CannotRestoreError", "BadMigrationDataError",
+        "StarvingWindowError", "CannotMarshallError", "CannotRestoreError", "BadMigrationDataError",
     } - done.keys()  # fmt: skip
     assert missed == set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.spec.owner import Boom, Owner
+from tests.spec.owner import BoomError, Owner
 
 
 def running(*messages: str, send_tokens: int = 2, queue: int = 2) -> Owner:
@@ -112,8 +112,8 @@ def test_an_exception_does_not_stop_a_fan_out() -> None:
     owner.add_client("b")
     owner.take_events()
     owner.messages.extend(["m", "next"])
-    owner.inside("send", owner.fails(Boom("send")))
-    with pytest.raises(Boom, match=r"^send$"):
+    owner.inside("send", owner.fails(BoomError("send")))
+    with pytest.raises(BoomError, match=r"^send$"):
         owner.call("wakeup")
     assert owner.events == [
         "read m", "ref m", "send m to b", "unref m", "ref m", "send m to a", "unref m", "unref m",
@@ -124,10 +124,10 @@ def test_an_exception_does_not_stop_a_fan_out() -> None:
 def test_an_exception_from_read_is_nothing() -> None:
     """A read that raises would be repeated for ever, or end the device's reading (CB-5)."""
     owner = running()
-    owner.messages.append(Boom("read"))
-    with pytest.raises(Boom, match=r"^read$"):
+    owner.messages.append(BoomError("read"))
+    with pytest.raises(BoomError, match=r"^read$"):
         owner.call("wakeup")
-    assert owner.events == ["read Boom('read')"]
+    assert owner.events == ["read BoomError('read')"]
     assert owner.retry is None
     assert not owner.device.active
 
@@ -328,8 +328,8 @@ def test_the_read_after_a_push_is_owed_even_if_the_client_is_gone() -> None:
 def test_an_exception_does_not_stop_a_push() -> None:
     """Messages would stay queued although their client has tokens (CB-5, RD-3)."""
     owner = waiting("m1", "m2")
-    owner.inside("send", owner.fails(Boom("send")))
-    with pytest.raises(Boom, match=r"^send$"):
+    owner.inside("send", owner.fails(BoomError("send")))
+    with pytest.raises(BoomError, match=r"^send$"):
         owner.call("send_to_client_tokens_add", "a", 3)
     assert owner.events == ["send m1 to a", "unref m1", "send m2 to a", "unref m2"]
     assert owner.retry == 0

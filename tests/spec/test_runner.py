@@ -18,7 +18,7 @@ from chardev_spec.events import (
 )
 from chardev_spec.runner import InvariantViolationError, Runner
 from chardev_spec.state import Place, State
-from tests.spec.owner import Boom, Owner, snapshot
+from tests.spec.owner import BoomError, Owner, snapshot
 
 
 class Silent:
@@ -90,7 +90,7 @@ def test_an_exception_is_an_answer() -> None:
     """What a callback raises would break the call instead of ending it in order (CB-5)."""
     runner = stepwise()
     call = runner.begin("start")
-    first, second = Boom("first"), Boom("second")
+    first, second = BoomError("first"), BoomError("second")
     call.answer(2)
     call.answer(raised=first)
     assert (call.event, call.raised) == (None, first)
@@ -114,8 +114,8 @@ def test_the_first_exception_is_raised_after_the_call() -> None:
     owner.offers = 2
     owner.add("a", b"1")
     owner.add("a", b"2")
-    owner.inside("tokens", owner.fails(Boom("first")), owner.fails(Boom("second")))
-    with pytest.raises(Boom, match=r"^first$"):
+    owner.inside("tokens", owner.fails(BoomError("first")), owner.fails(BoomError("second")))
+    with pytest.raises(BoomError, match=r"^first$"):
         owner.call("start")
     assert owner.events == ["write 12 -> 2", "tokens 1 to a", "tokens 1 to a"]
     assert owner.runner.stack == []

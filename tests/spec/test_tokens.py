@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.spec.owner import Boom, Owner
+from tests.spec.owner import BoomError, Owner
 
 MAXIMUM = 2**32 - 1
 
@@ -156,9 +156,9 @@ def test_an_exception_does_not_keep_later_prices_from_returning() -> None:
     owner.offers = 3
     for peer in ("a", None, "a"):
         owner.add(peer, b"x")
-    owner.inside("tokens", owner.fails(Boom("first")))
-    owner.inside("self-token", owner.fails(Boom("second")))
-    with pytest.raises(Boom, match=r"^first$"):
+    owner.inside("tokens", owner.fails(BoomError("first")))
+    owner.inside("self-token", owner.fails(BoomError("second")))
+    with pytest.raises(BoomError, match=r"^first$"):
         owner.call("start")
     assert owner.events == ["write xxx -> 3", "tokens 1 to a", "self-token", "tokens 1 to a"]
     assert owner.tokens() == (3, 0, 0)

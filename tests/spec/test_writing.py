@@ -3,7 +3,7 @@
 import pytest
 
 from chardev_spec.state import Origin, Place
-from tests.spec.owner import Boom, Owner, buffer
+from tests.spec.owner import BoomError, Owner, buffer
 
 
 def running(*, announces_writability: bool = False, self_tokens: int = 9) -> Owner:
@@ -127,10 +127,10 @@ def test_a_port_that_takes_nothing_is_tried_again_after_100_ms() -> None:
 def test_an_exception_counts_as_nothing_taken() -> None:
     """A port error that means "not now" would lose data or stop the device (WR-4, CB-5)."""
     owner = running()
-    owner.takes.append(Boom("EAGAIN"))
-    with pytest.raises(Boom, match=r"^EAGAIN$"):
+    owner.takes.append(BoomError("EAGAIN"))
+    with pytest.raises(BoomError, match=r"^EAGAIN$"):
         owner.add("a", b"x")
-    assert owner.events == ["write x -> Boom('EAGAIN')"]
+    assert owner.events == ["write x -> BoomError('EAGAIN')"]
     assert owner.retry == 100
     assert owner.pending() == b"x"
 
@@ -366,10 +366,10 @@ def test_an_exception_during_a_request_leaves_the_try_to_the_timer() -> None:
 
     def ask_and_raise() -> None:
         owner.call("wakeup")
-        raise Boom("inside")
+        raise BoomError("inside")
 
     owner.inside("write", ask_and_raise)
-    with pytest.raises(Boom, match=r"^inside$"):
+    with pytest.raises(BoomError, match=r"^inside$"):
         owner.add("a", b"x")
     assert owner.events == ["write x -> 0", "read None"]
     assert owner.retry == 0

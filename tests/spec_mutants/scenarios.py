@@ -26,7 +26,7 @@ from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite, ReadOne
 from chardev_spec.record import MigrateData, Record, encode
 from chardev_spec.runner import InvariantViolationError, Runner
 from chardev_spec.state import UINT32_MAX
-from tests.spec.owner import HEADER, Boom
+from tests.spec.owner import HEADER, BoomError
 from tests.spec.random_calls import MAXIMUM_BUFFER, PEERS, Held, RandomCalls, Witness, message_of
 
 STEPS: Final = 60
@@ -193,7 +193,7 @@ class Scenario(RandomCalls):
         while self._left > 0 and len(self.runner.stack) <= self.depth and luck() < self._nesting:
             self.step()
         if not self._rest and message is None and luck() < self._raising:
-            raise Boom(type(event).__name__)
+            raise BoomError(type(event).__name__)
         return self.take(event) if isinstance(event, PortWrite) else message
 
     def read(self) -> str | None:
@@ -229,7 +229,7 @@ class Scenario(RandomCalls):
         self.calls += 1
         try:
             result = super().call(function, *arguments)
-        except (ContractError, BadMigrationDataError, Boom) as error:
+        except (ContractError, BadMigrationDataError, BoomError) as error:
             self._write((function, type(error), str(error)))
             raise
         except InvariantViolationError as error:

@@ -31,11 +31,11 @@ from chardev_conformance.campaign import CALLS_PER_SCENARIO
 from chardev_conformance.lockstep import Lockstep, Statistics
 from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_conformance.target import (
-    Broken,
+    BrokenError,
     Capabilities,
     Host,
     Marshalled,
-    Refused,
+    RefusedError,
     TargetError,
     Timers,
 )
@@ -534,7 +534,9 @@ class LibraryTarget:
                 self._restore(device, arguments["message"])
             case "opaque_get":
                 if functions[call](device) != self._opaques.pointer(name):
-                    raise Broken("result", "opaque_get does not return what was given at create")
+                    raise BrokenError(
+                        "result", "opaque_get does not return what was given at create"
+                    )
             case "destroy":
                 # Not to be destroyed again at the end, even if this call is the last one that is made.
                 self._devices[name] = 0
@@ -548,7 +550,7 @@ class LibraryTarget:
             return None
         given = _WriteBuffer.from_address(address).buf_size
         if given < size:
-            raise Broken(
+            raise BrokenError(
                 "result", f"a buffer of {given} bytes was given, {size} were asked for", ("BUF-1",)
             )
         self._held.add(address)
@@ -606,12 +608,12 @@ class LibraryTarget:
             accepted = 0
         library.free(place)
         if not accepted:
-            raise Refused("MIG-5", "restore returned 0")
+            raise RefusedError("MIG-5", "restore returned 0")
 
     # The end
 
     def finish(self) -> None:
-        """Take everything away; raises `Broken` if the library keeps memory."""
+        """Take everything away; raises `BrokenError` if the library keeps memory."""
         functions = self._library.functions
         self._finishing = True
         self._library.lsan_enable()
@@ -625,7 +627,7 @@ class LibraryTarget:
             self._library.marshaller_free(marshaller)
         self._library.lsan_disable()
         if self._library.leaks is not None and self._library.leaks():
-            raise Broken(
+            raise BrokenError(
                 "leak", "memory is left after all was destroyed and released", ("BUF-2", "LC-5")
             )
 
@@ -655,7 +657,7 @@ def _run_scenario(
             answer: dict[str, Any] = {"return": None}
             try:
                 scenario.target.finish()  # type: ignore[attr-defined]
-            except Broken as error:
+            except BrokenError as error:
                 broken = {"symptom": error.symptom, "message": str(error), "rules": error.rules}
                 answer = {"broken": broken}
             lines.send(answer)

@@ -16,7 +16,7 @@ from chardev_conformance.target import (
     Capabilities,
     Host,
     Marshalled,
-    Refused,
+    RefusedError,
     TargetError,
     Timers,
 )
@@ -183,8 +183,8 @@ class PythonTarget:
             raise TargetError(f"{self.name}: {str(error) or f'missing: {call}'}") from None
         except Exception as error:
             rule = getattr(error, "rule", None)
-            if isinstance(rule, str) and rule and not isinstance(error, Refused):
-                raise Refused(rule, str(error)) from None
+            if isinstance(rule, str) and rule and not isinstance(error, RefusedError):
+                raise RefusedError(rule, str(error)) from None
             raise
         finally:
             self.calling.pop()

@@ -18,11 +18,11 @@ from chardev_conformance.adapters.protocol import (
 from chardev_conformance.adapters.python_object import PythonTarget, load
 from chardev_conformance.lockstep import TargetFactory
 from chardev_conformance.target import (
-    Broken,
+    BrokenError,
     CallbackError,
     Capabilities,
     Marshalled,
-    Refused,
+    RefusedError,
     TargetError,
     Timers,
 )
@@ -70,7 +70,7 @@ class Lines:
         return decode(line)
 
 
-class _Raised(CallbackError):
+class _RaisedError(CallbackError):
     """A callback raised, and the checker knows it by this number."""
 
     def __init__(self, number: int) -> None:
@@ -96,7 +96,7 @@ class Scenario:
 
     def report(self, rule: str, allowed: str, seen: str) -> None:
         """Let the target tell what shows in no callback."""
-        raise Broken("reported", f"{seen} instead of {allowed}", (rule,))
+        raise BrokenError("reported", f"{seen} instead of {allowed}", (rule,))
 
     def callback(self, device: str, event: Callback) -> Any:
         """Let the checker perform a callback, and perform its calls meanwhile."""
@@ -107,7 +107,7 @@ class Scenario:
             message = self._lines.receive()
             if "answer" in message:
                 if "raise" in message:
-                    raise _Raised(message["raise"])
+                    raise _RaisedError(message["raise"])
                 return message["answer"]
             self.perform(message)
 
@@ -129,13 +129,13 @@ class Scenario:
                 arguments[name] = self._handles[arguments[name]]
         try:
             result = self.target.perform(device, call, arguments)
-        except Refused as error:
+        except RefusedError as error:
             return {"refused": error.rule, "message": str(error)}
-        except _Raised as error:
+        except _RaisedError as error:
             return {"raised": error.number}
         except TargetError as error:
             return {"missing": str(error).rpartition("missing: ")[2]}
-        except Broken as error:
+        except BrokenError as error:
             broken = {"symptom": error.symptom, "message": str(error), "rules": error.rules}
             return {"broken": broken}
         except Exception as error:  # noqa: BLE001 - whatever it raises is what the checker has to know

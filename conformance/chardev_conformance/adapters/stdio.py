@@ -37,12 +37,12 @@ from chardev_conformance.adapters.protocol import (
 from chardev_conformance.lockstep import Statistics
 from chardev_conformance.scenario import PARAMETERS
 from chardev_conformance.target import (
-    Broken,
+    BrokenError,
     CallbackError,
     Capabilities,
     Host,
     Marshalled,
-    Refused,
+    RefusedError,
     TargetError,
     Timers,
 )
@@ -75,7 +75,7 @@ _MISSING: Final = re.compile(r"^missing: (\w+)$", re.MULTILINE)
 """What a function of a template says that was not filled in."""
 
 
-class _Ended(Exception):
+class _EndedError(Exception):
     """The process has ended, or said that the implementation has; or stays silent."""
 
     def __init__(self, symptom: str, message: str) -> None:
@@ -155,7 +155,7 @@ class Connection:
         self.calls, self.begun = 0, False
         try:
             return self._hello(self.receive(HELLO_SECONDS))
-        except _Ended as error:
+        except _EndedError as error:
             raise TargetError(f"{command.where}: no hello: {error}{self._last_words()}") from None
 
     def _hello(self, message: dict[str, Any]) -> Hello:
@@ -282,25 +282,25 @@ class Connection:
 
     # Ends
 
-    def _silent(self, seconds: float) -> _Ended:
+    def _silent(self, seconds: float) -> _EndedError:
         self.calls = max(self.calls, 1)
         self.stop()
-        return _Ended("hang", f"no answer within {seconds:g} s")
+        return _EndedError("hang", f"no answer within {seconds:g} s")
 
-    def _ended(self) -> _Ended:
+    def _ended(self) -> _EndedError:
         process = self._process
         assert process is not None
         try:
             status = process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self.stop()
-            return _Ended("crash", "it closed its output")
+            return _EndedError("crash", "it closed its output")
         self.stop()
         if status < 0:
             return self._broke(f"it ended: signal {_signal_name(-status)}")
         return self._broke(f"it ended: exit status {status}")
 
-    def _broke(self, how: str) -> _Ended:
+    def _broke(self, how: str) -> _EndedError:
         errors = self._stderr()
         missing = _MISSING.search(errors)
         if missing is not None:
@@ -310,9 +310,9 @@ class Connection:
             what = found[0]["what"] or "undefined behaviour"
             tool = found[0]["tool"] or "UndefinedBehaviorSanitizer"
             detail = f": {found[0]['undefined']}" if found[0]["undefined"] else ""
-            return _Ended(f"crash, {what}", f"{tool}: {what}{detail}; {how}")
+            return _EndedError(f"crash, {what}", f"{tool}: {what}{detail}; {how}")
         signal_name = how.rpartition("signal ")[2] if "signal" in how else "exit"
-        return _Ended(f"crash, {signal_name}", how + self._last_words())
+        return _EndedError(f"crash, {signal_name}", how + self._last_words())
 
     def _stderr(self) -> str:
         return os.pread(self._errors.fileno(), 1 << 20, 0).decode(errors="replace")
@@ -327,9 +327,9 @@ class Connection:
         self._errors.truncate()
 
 
-def _broken(error: _Ended) -> Broken:
+def _broken(error: _EndedError) -> BrokenError:
     """A finding: the process ended, or is endlessly busy (WR-5)."""
-    return Broken(error.symptom, str(error), ("WR-5",) if error.symptom == "hang" else ())
+    return BrokenError(error.symptom, str(error), ("WR-5",) if error.symptom == "hang" else ())
 
 
 def _signal_name(number: int) -> str:
@@ -374,7 +374,7 @@ class StdioTarget:
                 connection.calls = 0
                 while "abandoned" not in connection.receive():
                     pass
-            except _Ended:
+            except _EndedError:
                 connection.stop()
         if not connection.alive or connection.calls > 0:
             connection.restart()
@@ -382,7 +382,7 @@ class StdioTarget:
         try:
             connection.send({"begin": {"ports": ports, "moves_per_call": moves_per_call}})
             message = connection.receive()
-        except _Ended as error:
+        except _EndedError as error:
             raise TargetError(
                 f"{connection.command.where}: it cannot begin a scenario: {error}"
             ) from None
@@ -402,12 +402,12 @@ class StdioTarget:
         return Timers(self._retry_ms.get(device), dict(self._wait_ms.get(device, {})))
 
     def finish(self) -> None:
-        """The end of the scenario; raises `Broken` if the implementation leaks or does not survive it."""
+        """The end of the scenario; raises `BrokenError` if the implementation leaks or does not survive it."""
         if self._connection.hello.reports_leaks:
             try:
                 self._connection.send({"end": True})
                 message = self._connection.receive()
-            except _Ended as error:
+            except _EndedError as error:
                 raise _broken(error) from None
             self._connection.begun = False
             self._raise_broken(message)
@@ -431,7 +431,7 @@ class StdioTarget:
                 }
             )
             message = self._until_end(device)
-        except _Ended as error:
+        except _EndedError as error:
             raise _broken(error) from None
         # Not in a `finally`: what a finding leaves in the middle of a call stays there.
         connection.calls = depth
@@ -487,7 +487,7 @@ class StdioTarget:
 
     def _result(self, call: str, message: dict[str, Any]) -> Any:
         if "refused" in message:
-            raise Refused(str(message["refused"]), str(message.get("message", "")))
+            raise RefusedError(str(message["refused"]), str(message.get("message", "")))
         if "raised" in message:
             if message["raised"] not in self._raised:
                 raise self._connection.nonsense(message, "no callback of this scenario raised that")
@@ -512,7 +512,7 @@ class StdioTarget:
     def _raise_broken(self, message: dict[str, Any]) -> None:
         broken = message.get("broken")
         if isinstance(broken, dict):
-            raise Broken(
+            raise BrokenError(
                 str(broken.get("symptom", "crash")),
                 str(broken.get("message", "")),
                 tuple(map(str, broken.get("rules", []))),
@@ -547,7 +547,7 @@ class ProcessTargets:
         try:
             connection.send({"scout": order})
             message = connection.receive(SCOUT_SECONDS + connection.command.answer_seconds)
-        except _Ended as error:
+        except _EndedError as error:
             return str(error)
         if message.get("held") is not True:
             return "something was found"

@@ -3,10 +3,10 @@
 Nothing here does I/O: the port, the timers and the connection to the client are the owner's.
 """
 
-from .chunks import CLIENT_PORT, PART_MAX, SERVER_PORT, BadChunk, ChunkReader, chunk
+from .chunks import CLIENT_PORT, PART_MAX, SERVER_PORT, BadChunkError, ChunkReader, chunk
 from .device import CLIENT_WINDOW, AgentDevice, AgentOwner
 from .filtering import MessageFilter
-from .messages import BadAgentMessage, MessageHeader, MessageType, message, parts
+from .messages import BadAgentMessageError, MessageHeader, MessageType, message, parts
 
 __all__ = [
     "CLIENT_PORT",
@@ -15,8 +15,8 @@ __all__ = [
     "SERVER_PORT",
     "AgentDevice",
     "AgentOwner",
-    "BadAgentMessage",
-    "BadChunk",
+    "BadAgentMessageError",
+    "BadChunkError",
     "ChunkReader",
     "MessageFilter",
     "MessageHeader",

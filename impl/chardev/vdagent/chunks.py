@@ -25,7 +25,7 @@ __all__ = [
     "HEADER_SIZE",
     "PART_MAX",
     "SERVER_PORT",
-    "BadChunk",
+    "BadChunkError",
     "ChunkReader",
     "chunk",
 ]
@@ -42,7 +42,7 @@ HEADER: Final = struct.Struct("<II")
 HEADER_SIZE: Final = HEADER.size
 
 
-class BadChunk(ValueError):
+class BadChunkError(ValueError):
     """The agent's stream has lost its framing; the text says where."""
 
 
@@ -79,7 +79,7 @@ class ChunkReader:
         Returns the chunk's port and the part; None when there is nothing to read.
 
         Raises:
-            BadChunk: the chunk is for a port that does not exist.
+            BadChunkError: the chunk is for a port that does not exist.
         """
         if not self.remaining:
             if not self._read_header(read):
@@ -109,7 +109,7 @@ class ChunkReader:
             self.header += more
         port, size = HEADER.unpack(self.header)
         if port not in {CLIENT_PORT, SERVER_PORT}:
-            raise BadChunk(
+            raise BadChunkError(
                 f"a chunk is for port {port}; there are {CLIENT_PORT} (client) and {SERVER_PORT} (server)"
             )
         self.port, self.remaining = port, size

@@ -25,13 +25,13 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from chardev.device import Device
-from chardev.errors import CannotMarshall
+from chardev.errors import CannotMarshallError
 from chardev.interfaces import Bytes, Callbacks, Port
 
 from . import migration
-from .chunks import CLIENT_PORT, SERVER_PORT, BadChunk, ChunkReader, chunk
+from .chunks import CLIENT_PORT, SERVER_PORT, BadChunkError, ChunkReader, chunk
 from .filtering import MessageFilter
-from .messages import BadAgentMessage, MessageType, message
+from .messages import BadAgentMessageError, MessageType, message
 
 CreateDevice: TypeAlias = Callable[[int, int, Callbacks[bytes, Any]], Device[bytes, Any]]
 
@@ -153,7 +153,7 @@ class AgentDevice(Generic[ClientT]):
 
         Raises:
             ValueError: there is an agent already.
-            PortAttachedElsewhere: the port serves another device.
+            PortAttachedElsewhereError: the port serves another device.
         """
         if self._attached:
             raise ValueError("agent_attached: an agent is attached; call agent_detached first")
@@ -228,7 +228,7 @@ class AgentDevice(Generic[ClientT]):
         Nothing happens if the client or the agent is gone.
 
         Raises:
-            CountOutOfRange: the count does not fit 32 bits.
+            CountOutOfRangeError: the count does not fit 32 bits.
         """
         if client != self._client or not self._attached or self._awaiting:
             return
@@ -251,7 +251,7 @@ class AgentDevice(Generic[ClientT]):
         While its migration data is awaited they count: the source's are added to them (MIG-4).
 
         Raises:
-            CountOutOfRange: the count does not fit 32 bits.
+            CountOutOfRangeError: the count does not fit 32 bits.
         """
         if client == self._client and (self._started or self._awaiting):
             self.device.send_to_client_tokens_add(client, tokens)
@@ -272,7 +272,7 @@ class AgentDevice(Generic[ClientT]):
             return
         try:
             passing = self._to_agent.may_pass(part)
-        except BadAgentMessage:
+        except BadAgentMessageError:
             self._owner.disconnect_client(client)
             return
         if passing:
@@ -317,12 +317,12 @@ class AgentDevice(Generic[ClientT]):
         Without a client that has started the agent the message says just that (MIG-3).
 
         Raises:
-            CannotMarshall: the guest runs, or see `Device.migrate_data_marshall`.
+            CannotMarshallError: the guest runs, or see `Device.migrate_data_marshall`.
         """
         client = self._client
         if client is None or not self.device.client_exists(client):
             if self._running:
-                raise CannotMarshall("marshall: the guest runs; call stop first")
+                raise CannotMarshallError("marshall: the guest runs; call stop first")
             empty = self.device.migrate_data_marshall_empty()
             return migration.HEADER + empty + migration.StreamState().pack(migration.DATA_OFFSET)
         data = self.device.migrate_data_marshall()
@@ -357,8 +357,8 @@ class AgentDevice(Generic[ClientT]):
         is told of the agent as any new one.
 
         Raises:
-            BadMigrationData: the message is wrong; nothing changed (MIG-5).
-            CannotRestore: no client awaits migration data, or it is leaving.
+            BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
+            CannotRestoreError: no client awaits migration data, or it is leaving.
         """
         client = self._client
         if not migration.is_connected(whole):
@@ -408,7 +408,7 @@ class AgentDevice(Generic[ClientT]):
                 number, part = found
                 if number == CLIENT_PORT and part and self._from_agent.may_pass(part):
                     return part
-            except (BadChunk, BadAgentMessage) as error:
+            except (BadChunkError, BadAgentMessageError) as error:
                 self.agent_detached()
                 self._owner.agent_failed(str(error))
                 return None

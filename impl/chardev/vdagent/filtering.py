@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from chardev.interfaces import Bytes
 
-from .messages import HEADER_SIZE, PART_MAX, BadAgentMessage, MessageHeader
+from .messages import HEADER_SIZE, PART_MAX, BadAgentMessageError, MessageHeader
 
 __all__ = ["MessageFilter"]
 
@@ -39,11 +39,11 @@ class MessageFilter:
         """Take the next part; tells whether it may pass.
 
         Raises:
-            BadAgentMessage: the part is too long, has no whole header, or is longer than the rest
+            BadAgentMessageError: the part is too long, has no whole header, or is longer than the rest
                 of its message; nothing changed.
         """
         if len(part) > PART_MAX:
-            raise BadAgentMessage(f"a part has {len(part)} bytes; {PART_MAX} are allowed")
+            raise BadAgentMessageError(f"a part has {len(part)} bytes; {PART_MAX} are allowed")
         size = len(part)
         if not self.remaining:
             header = MessageHeader.parse(part)
@@ -64,6 +64,6 @@ class MessageFilter:
     @staticmethod
     def _check_fits(size: int, expected: int) -> None:
         if size > expected:
-            raise BadAgentMessage(
+            raise BadAgentMessageError(
                 f"a part goes on for {size} bytes where its message has {expected} left"
             )

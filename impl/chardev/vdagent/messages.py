@@ -20,7 +20,7 @@ from chardev.interfaces import Bytes
 __all__ = [
     "HEADER_SIZE",
     "PART_MAX",
-    "BadAgentMessage",
+    "BadAgentMessageError",
     "MessageHeader",
     "MessageType",
     "message",
@@ -39,7 +39,7 @@ _HEADER: Final = struct.Struct("<IIQI")
 HEADER_SIZE: Final = _HEADER.size
 
 
-class BadAgentMessage(ValueError):
+class BadAgentMessageError(ValueError):
     """What a peer sent is no message; the text says what is wrong with it."""
 
 
@@ -81,15 +81,15 @@ class MessageHeader:
         """Read the header at the beginning of a message's first part.
 
         Raises:
-            BadAgentMessage: there are less than 20 bytes, or the protocol is another one.
+            BadAgentMessageError: there are less than 20 bytes, or the protocol is another one.
         """
         if len(data) < HEADER_SIZE:
-            raise BadAgentMessage(
+            raise BadAgentMessageError(
                 f"the first part of a message has {len(data)} bytes; its header alone needs {HEADER_SIZE}"
             )
         protocol, kind, opaque, size = _HEADER.unpack_from(data)
         if protocol != PROTOCOL:
-            raise BadAgentMessage(
+            raise BadAgentMessageError(
                 f"a message has protocol version {protocol}; there is only {PROTOCOL}"
             )
         return cls(kind, size, opaque)

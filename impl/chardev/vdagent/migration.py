@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from chardev.errors import BadMigrationData
+from chardev.errors import BadMigrationDataError
 from chardev.interfaces import Bytes
 
 from .chunks import CLIENT_PORT, HEADER_SIZE, PART_MAX, SERVER_PORT
@@ -92,14 +92,14 @@ def is_connected(message: Bytes) -> bool:
     """Check header and length, and tell whether the source had a client.
 
     Raises:
-        BadMigrationData: the message is truncated, or something else altogether.
+        BadMigrationDataError: the message is truncated, or something else altogether.
     """
     if len(message) < DATA_OFFSET:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: the message has {len(message)} bytes; an agent's needs {DATA_OFFSET}: it is truncated"
         )
     if bytes(message[: len(HEADER)]) != HEADER:
-        raise BadMigrationData(
+        raise BadMigrationDataError(
             f"restore: the message begins with {bytes(message[: len(HEADER)])!r}; an agent's begins with {HEADER!r}"
         )
     return message[_CONNECTED_AT] != 0
@@ -109,7 +109,7 @@ def parse(message: Bytes) -> StreamState:
     """Read where the streams stood; `is_connected` was asked before.
 
     Raises:
-        BadMigrationData: the state contradicts itself, or points outside the message.
+        BadMigrationDataError: the state contradicts itself, or points outside the message.
     """
     (
         started,
@@ -137,7 +137,7 @@ def parse(message: Bytes) -> StreamState:
     elif partial_size and not DATA_OFFSET <= pointer <= len(message) - partial_size:
         problem = f"{partial_size} bytes are said to stand at {pointer}, outside the message"
     if problem is not None:
-        raise BadMigrationData(f"restore: {problem}")
+        raise BadMigrationDataError(f"restore: {problem}")
     return StreamState(
         started=started != 0,
         chunk_header=struct.pack("<II", port, size)[:header_size],

@@ -1,7 +1,7 @@
 """Quirks of migration."""
 
 from chardev_spec.conditions import Frame, Steps
-from chardev_spec.errors import CannotMarshalError
+from chardev_spec.errors import CannotMarshallError
 from chardev_spec.profiles.quirk import BOTH, Quirk, low_bits, no_steps
 from chardev_spec.record import Record, decode_record, write_data
 from chardev_spec.state import Buffer, Marshalled, Origin, Place
@@ -19,7 +19,9 @@ class MarshallsAnyState(Quirk):
     def check_can_marshal(self) -> int:
         """One client, its send queue empty."""
         if self.clients.count() != 1 or not self.send_queue.empty():
-            raise CannotMarshalError("a device with one client and an empty send queue is asserted")
+            raise CannotMarshallError(
+                "a device with one client and an empty send queue is asserted"
+            )
         return self.clients.newest_first().pop(0)
 
 
