@@ -37,7 +37,7 @@ test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, wher
 	fi
 
 docs: $(ENV)/ready-to-test ## the site, in docs/_build/html
-	$(ENV)/bin/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
 	$(RUN) bench $(ARGS)

@@ -180,7 +180,7 @@ class SpiceVmcDevice(Generic[ClientT]):
         """Take another port, for example after a replug; it is told whether there is a client.
 
         Raises:
-            PortAttachedElsewhereError: the port serves another device.
+            chardev.PortAttachedElsewhereError: the port serves another device.
         """
         self.device.reset_dev_instance(port)
         self._tell_port("state", int(self._client is not None))
@@ -196,7 +196,7 @@ class SpiceVmcDevice(Generic[ClientT]):
         """Return the whole migration message of a stopped device, which it seals (MIG-2).
 
         Raises:
-            CannotMarshallError: see `Device.migrate_data_marshall`.
+            chardev.CannotMarshallError: see `Device.migrate_data_marshall`.
         """
         if self._client is None:
             return MIGRATION_HEADER + self.device.migrate_data_marshall_empty()
@@ -211,8 +211,8 @@ class SpiceVmcDevice(Generic[ClientT]):
         A source without a client leaves nothing to take over.
 
         Raises:
-            BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
-            CannotRestoreError: no client awaits migration data.
+            chardev.BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
+            chardev.CannotRestoreError: no client awaits migration data.
         """
         if bytes(whole[: len(MIGRATION_HEADER)]) != MIGRATION_HEADER:
             raise BadMigrationDataError(

@@ -153,7 +153,7 @@ class AgentDevice(Generic[ClientT]):
 
         Raises:
             ValueError: there is an agent already.
-            PortAttachedElsewhereError: the port serves another device.
+            chardev.PortAttachedElsewhereError: the port serves another device.
         """
         if self._attached:
             raise ValueError("agent_attached: an agent is attached; call agent_detached first")
@@ -228,7 +228,7 @@ class AgentDevice(Generic[ClientT]):
         Nothing happens if the client or the agent is gone.
 
         Raises:
-            CountOutOfRangeError: the count does not fit 32 bits.
+            chardev.CountOutOfRangeError: the count does not fit 32 bits.
         """
         if client != self._client or not self._attached or self._awaiting:
             return
@@ -251,7 +251,7 @@ class AgentDevice(Generic[ClientT]):
         While its migration data is awaited they count: the source's are added to them (MIG-4).
 
         Raises:
-            CountOutOfRangeError: the count does not fit 32 bits.
+            chardev.CountOutOfRangeError: the count does not fit 32 bits.
         """
         if client == self._client and (self._started or self._awaiting):
             self.device.send_to_client_tokens_add(client, tokens)
@@ -317,7 +317,7 @@ class AgentDevice(Generic[ClientT]):
         Without a client that has started the agent the message says just that (MIG-3).
 
         Raises:
-            CannotMarshallError: the guest runs, or see `Device.migrate_data_marshall`.
+            chardev.CannotMarshallError: the guest runs, or see `Device.migrate_data_marshall`.
         """
         client = self._client
         if client is None or not self.device.client_exists(client):
@@ -357,8 +357,8 @@ class AgentDevice(Generic[ClientT]):
         is told of the agent as any new one.
 
         Raises:
-            BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
-            CannotRestoreError: no client awaits migration data, or it is leaving.
+            chardev.BadMigrationDataError: the message is wrong; nothing changed (MIG-5).
+            chardev.CannotRestoreError: no client awaits migration data, or it is leaving.
         """
         client = self._client
         if not migration.is_connected(whole):

@@ -92,7 +92,7 @@ def is_connected(message: Bytes) -> bool:
     """Check header and length, and tell whether the source had a client.
 
     Raises:
-        BadMigrationDataError: the message is truncated, or something else altogether.
+        chardev.BadMigrationDataError: the message is truncated, or something else altogether.
     """
     if len(message) < DATA_OFFSET:
         raise BadMigrationDataError(
@@ -109,7 +109,7 @@ def parse(message: Bytes) -> StreamState:
     """Read where the streams stood; `is_connected` was asked before.
 
     Raises:
-        BadMigrationDataError: the state contradicts itself, or points outside the message.
+        chardev.BadMigrationDataError: the state contradicts itself, or points outside the message.
     """
     (
         started,
