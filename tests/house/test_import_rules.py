@@ -35,6 +35,9 @@ ALLOWED_IN_COMMAND_LINE: Final = {"chardev"}
 """What `chardev_conformance.command_line` may import besides: the device's own command, `chardev serve`."""
 
 
+ALLOWED_IN_SPICE_CLIENT: Final = {"cryptography"}
+"""What `chardev_conformance.spice_server.client` may import besides: only a check of that library authenticates."""
+
 ALLOWED_IN_STATEFUL: Final = {"hypothesis"}
 """What `chardev_conformance.stateful` may import besides: a check on the command line needs no Hypothesis."""
 
@@ -73,6 +76,8 @@ def may_import(package: str, file: Path) -> set[str]:
     checker = PACKAGES["chardev_conformance"]
     if file.is_relative_to(checker / "adapters"):
         return own | ALLOWED_IN_ADAPTERS
+    if file == checker / "spice_server/client.py":
+        return own | ALLOWED_IN_SPICE_CLIENT
     if file == checker / "stateful.py":
         return own | ALLOWED_IN_STATEFUL
     return own | ALLOWED_IN_COMMAND_LINE if file == checker / "command_line.py" else own

@@ -1,0 +1,39 @@
+"""What is seen of a server from outside, step by step: the form that library and specification both give."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Observation:
+    """What one step led to, when everything had come to rest.
+
+    Ports and clients that nothing happened to are left out.
+    """
+
+    writes: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    """By port: each write, what was offered (hexadecimal) and what was answered."""
+    unread: dict[str, int] = field(default_factory=dict)
+    """By port: how many bytes it still has to be read."""
+    told: dict[str, list[str]] = field(default_factory=dict)
+    """By port: the states and events that it was told."""
+    received: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """By client: each message, its name and what is in it."""
+    closed: list[str] = field(default_factory=list)
+    """The clients whose connection the server has closed so far."""
+    retry: dict[str, list[int]] = field(default_factory=dict)
+    """By server: when its armed retry timers are due."""
+    wait: dict[str, list[int]] = field(default_factory=dict)
+    """By server: when its armed wait timers are due."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def observation_from_json(data: dict[str, Any]) -> Observation:
+    """What `Observation.to_json` gave."""
+    data = dict(data)
+    for name in ("writes", "received"):
+        data[name] = {key: [tuple(each) for each in value] for key, value in data[name].items()}
+    return Observation(**data)
