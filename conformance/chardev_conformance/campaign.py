@@ -1,11 +1,12 @@
-"""A check: random scenarios against one implementation, until a finding, a number of calls, or a time is reached."""
+"""A check: the scenarios of a driver against one implementation, until a finding, a number of calls, or a time."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from random import Random
+from functools import partial
 from typing import Final
 
+from chardev_conformance.adapters.recorded import RecordedTarget, RecordEndError
+from chardev_conformance.drivers import Driver, RandomDriver
 from chardev_conformance.lockstep import (
     SECONDS_PER_STEP,
     Finding,
@@ -13,50 +14,14 @@ from chardev_conformance.lockstep import (
     Statistics,
     TargetFactory,
 )
-from chardev_conformance.scenario import Scenario
-from chardev_conformance.scripts import RandomScript, Replay, random_scenario
+from chardev_conformance.results import Found, Report
+from chardev_conformance.scenario import Scenario, ScenarioError
+from chardev_conformance.scripts import Replay
 from chardev_conformance.shrink import shrink
 from chardev_spec.contract import Contract
-from chardev_spec.registry import FUNCTIONS, INVARIANTS_BY_NAME
-from chardev_spec.rules import RULES
-
-CALLS_PER_SCENARIO: Final = 100
-"""Long enough for a migration with traffic, short enough for many mixtures of calls."""
 
 SCENARIOS_PER_SCOUT: Final = 10
 """How many scenarios a target in a process of its own runs there at once: a fork costs as much as one of them."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What a check did and found; without a seed nothing was left to chance."""
-
-    seed: int | None
-    statistics: Statistics = field(default_factory=Statistics)
-    scenarios: int = 0
-    seconds: float = 0.0
-    finding: Finding | None = None
-    scenario: Scenario | None = None
-    """The scenario that gives the finding, shrunk unless the run was interrupted."""
-    interrupted: bool = False
-    not_tested: list[str] = field(default_factory=list)
-    """What the implementation lacks, in words."""
-
-
-def exercised(statistics: Statistics) -> dict[str, bool]:
-    """For each rule that is in force, whether something that carries it was run.
-
-    A rule that only invariants state is exercised as soon as anything is.
-    """
-    ran = {name for name, count in statistics.functions.items() if count > 0}
-    result = {}
-    for rule in RULES.values():
-        if rule.planned:
-            continue
-        functions = {each.name for each in FUNCTIONS.values() if rule.id in each.rules}
-        stated = any(rule.id in each.rules for each in INVARIANTS_BY_NAME.values())
-        result[rule.id] = bool(functions & ran) or (stated and not functions and bool(ran))
-    return result
 
 
 def replay(
@@ -79,6 +44,28 @@ def replay(
     return finding, lockstep.performed
 
 
+def judge(
+    scenario: Scenario,
+    machine: type[Contract] = Contract,
+    statistics: Statistics | None = None,
+) -> tuple[Finding | None, Scenario]:
+    """Judge what a scenario records of an implementation, as if it ran; like `replay`.
+
+    Raises `ScenarioError` when the scenario records nothing, or in another order than it was done.
+    """
+    observed = scenario.observed
+    if observed is None:
+        raise ScenarioError(
+            "the trace has no observations (no 'observed' in its header): there is nothing to judge; "
+            "`chardev check TARGET --replay FILE` runs it"
+        )
+    try:
+        recorded = partial(RecordedTarget, observed=observed, scenario=scenario)
+        return replay(recorded, scenario, machine, statistics)
+    except RecordEndError:
+        return None, scenario
+
+
 def conclude(
     report: Report,
     target: TargetFactory,
@@ -90,9 +77,8 @@ def conclude(
 
     A finding that does not come again in memory, because it needs a real line, keeps the scenario as it was performed.
     """
-    report.scenario, report.finding = shrink(
-        scenario, finding, lambda each: replay(target, each, machine)
-    )
+    small, again = shrink(scenario, finding, lambda each: replay(target, each, machine))
+    report.found.append(Found(again, small))
 
 
 def _only_together(suspicion: str) -> Finding:
@@ -104,66 +90,110 @@ def _only_together(suspicion: str) -> Finding:
 def run_campaign(
     target: TargetFactory,
     *,
-    seed: int,
     calls: int,
+    seed: int | None = None,
+    driver: Driver | None = None,
+    first: int = 0,
     seconds: float | None = None,
     machine: type[Contract] = Contract,
     progress: Callable[[Report], None] = lambda _: None,
     seconds_per_step: float = SECONDS_PER_STEP,
     shrinks: bool = True,
+    keeps_going: bool = False,
 ) -> Report:
-    """Check `target` with random scenarios, `calls` calls of the API in all, `seconds` at most.
+    """Check `target` with the scenarios of a driver, `calls` calls of the API in all, `seconds` at most.
 
-    Ends at the first finding, whose scenario is shrunk unless told otherwise.
+    Without a driver the scenarios are random ones of `seed`; `first` is the number to begin with.
+    Ends at the first finding, or with `keeps_going` collects those of different rule or symptom.
+    A finding's scenario is shrunk unless told otherwise.
     An interrupt (Ctrl-C) ends it early; the report says so.
     """
-    report = Report(seed)
-    # A target in a process of its own may run scenarios there, which is faster; what it finds is found again here.
-    scout = getattr(target, "scout", None) if machine is Contract else None
-    scouted, suspicion = 0, None
+    driver = driver or RandomDriver(0 if seed is None else seed)
+    report = Report(driver.seed, driver=driver.name, total=driver.total, first=first)
+    run = _Campaign(target, driver, report, machine, seconds_per_step, shrinks=shrinks)
     begin = time.monotonic()
     try:
-        while report.statistics.calls < calls:
+        while report.statistics.calls < calls and (keeps_going or not report.found):
+            if report.total is not None and first + report.scenarios >= report.total:
+                break
             if seconds is not None and time.monotonic() - begin > seconds:
                 break
-            left = calls - report.statistics.calls
-            if scout is not None and report.scenarios >= scouted:
-                scouted = report.scenarios + SCENARIOS_PER_SCOUT
-                suspicion = scout(seed, range(report.scenarios, scouted), left, report.statistics)
-                if suspicion is None:
-                    report.scenarios = scouted
-                    report.seconds = time.monotonic() - begin
-                    progress(report)
-                    continue
-            random = Random(f"{seed}:{report.scenarios}")
-            scenario = random_scenario(random)
-            script = RandomScript(random, calls=min(CALLS_PER_SCENARIO, max(left, 10)))
-            lockstep = Lockstep(
-                target,
-                script,
-                scenario,
-                machine=machine,
-                statistics=report.statistics,
-                seconds_per_step=seconds_per_step,
-            )
-            finding = lockstep.run()
-            report.scenarios += 1
+            run.go_on(calls - report.statistics.calls)
             report.seconds = time.monotonic() - begin
             progress(report)
-            if finding is None and suspicion is not None and report.scenarios >= scouted:
-                report.scenario, report.finding = lockstep.performed, _only_together(suspicion)
-                break
-            if finding is not None:
-                # First as it is: an interrupt while it is shrunk must not lose it.
-                report.scenario, report.finding = lockstep.performed, finding
-                if shrinks:
-                    report.scenario, report.finding = shrink(
-                        lockstep.performed,
-                        finding,
-                        lambda each: replay(target, each, machine, None, seconds_per_step),
-                    )
-                break
     except KeyboardInterrupt:
         report.interrupted = True
     report.seconds = time.monotonic() - begin
     return report
+
+
+class _Campaign:
+    """A check under way."""
+
+    def __init__(
+        self,
+        target: TargetFactory,
+        driver: Driver,
+        report: Report,
+        machine: type[Contract],
+        seconds_per_step: float,
+        *,
+        shrinks: bool,
+    ) -> None:
+        self._target = target
+        self._driver = driver
+        self._report = report
+        self._machine = machine
+        self._seconds_per_step = seconds_per_step
+        self._shrinks = shrinks
+        # A target in a process of its own may run scenarios there, which is faster; what it finds is found again here.
+        scouts = machine is Contract and isinstance(driver, RandomDriver)
+        self._scout = getattr(target, "scout", None) if scouts else None
+        self._scouted = 0
+        self._suspicion: str | None = None
+
+    def go_on(self, calls: int) -> None:
+        """Run the next scenario, or let the target run some."""
+        report = self._report
+        number = report.first + report.scenarios
+        if self._scout is not None and report.scenarios >= self._scouted:
+            self._scouted = report.scenarios + SCENARIOS_PER_SCOUT
+            numbers = range(number, number + SCENARIOS_PER_SCOUT)
+            self._suspicion = self._scout(self._driver.seed, numbers, calls, report.statistics)
+            if self._suspicion is None:
+                report.scenarios = self._scouted
+                return
+        scenario, script = self._driver.scenario(number, calls)
+        lockstep = Lockstep(
+            self._target,
+            script,
+            scenario,
+            machine=self._machine,
+            statistics=report.statistics,
+            seconds_per_step=self._seconds_per_step,
+        )
+        finding = lockstep.run()
+        report.scenarios += 1
+        if finding is not None:
+            self._suspicion = None
+            self._enter(finding, lockstep.performed, self._driver.title(number))
+        elif self._suspicion is not None and report.scenarios >= self._scouted:
+            self._enter_as_it_is(_only_together(self._suspicion), lockstep.performed, None)
+
+    def _enter(self, finding: Finding, scenario: Scenario, title: str | None) -> None:
+        """Enter a finding that is new, with its scenario made as small as it gets."""
+        # First as it is: an interrupt while it is shrunk must not lose it.
+        if not self._enter_as_it_is(finding, scenario, title) or not self._shrinks:
+            return
+        small, again = shrink(
+            scenario,
+            finding,
+            lambda each: replay(self._target, each, self._machine, None, self._seconds_per_step),
+        )
+        self._report.found[-1] = Found(again, small, title)
+
+    def _enter_as_it_is(self, finding: Finding, scenario: Scenario, title: str | None) -> bool:
+        if self._report.knows(finding):
+            return False
+        self._report.found.append(Found(finding, scenario, title))
+        return True

@@ -27,8 +27,9 @@ from types import GeneratorType
 from typing import Any, Final, Protocol, TypeAlias
 
 from chardev_conformance import blame
+from chardev_conformance.coverage import UNBORN, Mode, Transition, mode
 from chardev_conformance.forbidden import forbidden
-from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
+from chardev_conformance.scenario import EVENT_NAMES, Answer, Observed, Outcome, Scenario, Step
 from chardev_conformance.target import (
     EVERYTHING,
     OPTIONAL_CALLBACKS,
@@ -114,6 +115,9 @@ class Pair:
     name: str
     runner: Runner
     environment: "_Environment"
+    mode: Mode = UNBORN
+    transition: Transition | None = None
+    """The latest one."""
 
 
 @dataclass(slots=True)
@@ -228,10 +232,19 @@ class Statistics:
     nested_calls: int = 0
     callbacks: int = 0
     functions: dict[str, int] = field(default_factory=dict)
+    transitions: dict[Transition, int] = field(default_factory=dict)
+    pairs: dict[tuple[Transition, Transition], int] = field(default_factory=dict)
     machines: dict[type[Contract], type[Contract]] = field(
         default_factory=dict, repr=False, compare=False
     )
     """The machines that count `functions`, made once for all runs."""
+
+    def note(self, before: Transition | None, transition: Transition) -> None:
+        """Count a transition, and the pair that it makes with the one before it."""
+        self.transitions[transition] = self.transitions.get(transition, 0) + 1
+        if before is not None:
+            pair = (before, transition)
+            self.pairs[pair] = self.pairs.get(pair, 0) + 1
 
 
 class Lockstep:
@@ -264,6 +277,7 @@ class Lockstep:
         self.target = target(self, dict(scenario.ports), scenario.moves_per_call)
         self.capabilities: Capabilities = getattr(self.target, "capabilities", EVERYTHING)
         self._silent = OPTIONAL_CALLBACKS & self.capabilities.lacks
+        self.performed.observed = Observed(self.target.moves_per_call, self._silent)
         self._plain_machine = machine
         self.pairs: dict[str, Pair] = {}
         self.named: dict[str, Named] = {}
@@ -350,12 +364,23 @@ class Lockstep:
         frame = Frame(record, pair, for_spec, [*step.answers])
         self.frames.append(frame)
         result, error = self._perform_on_target(record, for_target)
+        record.outcome = _outcome(step.call, result, error)
+        if self.target.moves_per_call is None and len(self.frames) > 1:
+            # Without a known limit the timers tell whether one was met (`_goes_on`).
+            record.timers = {pair.name: self.target.timers(pair.name)}
         self._compare_end(frame, result, error)
         self.frames.pop()
         if step.call == "create" and frame.refused is not None:
             del self.pairs[step.device]
         if not self.frames:
             self._compare_timers(frame)
+            self._note_transition(frame)
+
+    def _note_transition(self, frame: Frame) -> None:
+        pair = frame.pair
+        transition = (pair.mode, frame.step.call, mode(pair.runner.state))
+        self.statistics.note(pair.transition, transition)
+        pair.mode, pair.transition = transition[2], transition
 
     def _is_forbidden(self, pair: Pair, step: Step, arguments: tuple[Any, ...]) -> bool:
         # Not the runner's machine: asking counts as no coverage.
@@ -370,6 +395,7 @@ class Lockstep:
                 self.pairs[known.device].runner.call("marshaller_unref", buffer)
             release = Step(step.call, device=known.device)
             message, _ = self._perform_on_target(release, {"data": known.target})
+            step.outcome = Outcome("returned", None if message is None else message.hex())
             if message is not None and message != known.message:
                 raise self._found(("BUF-2",), known.message.hex(), message.hex(), "marshalled data")
 
@@ -387,12 +413,14 @@ class Lockstep:
         except FindingError:
             raise
         except BrokenError as error:
+            step.outcome = Outcome("broken", error.symptom)
             raise self._broken(error) from None
         except RecursionError:  # its message differs from one Python to the next
             raise self._found(("CB-1",), "to return", "RecursionError", "crash") from None
         except Exception as error:
             rule = "MIG-5" if step.call == "restore" else "CB-1"
             seen = f"{type(error).__name__}: {error}"
+            step.outcome = Outcome("broken", "crash")
             raise self._found((rule,), "to return or to name a rule", seen, "crash") from error
 
     def _resolve(self, step: Step) -> tuple[Pair, tuple[Any, ...], dict[str, Any]] | None:
@@ -462,11 +490,14 @@ class Lockstep:
         self._advance_spec(frame, event)
         allowed = frame.call.event if frame.call is not None else None
         if allowed != event:
+            frame.step.outcome = Outcome("callback", event)
             raise self._blame(frame, allowed, event)
         self.statistics.callbacks += 1
         answer = self.script.answer(self, frame.unused, event)
         raises = answer.raises and self.capabilities.exceptions
-        record = Answer(answer.on, answer.value, raises)
+        record = Answer(answer.on, answer.value, raises, [], event)
+        if isinstance(event, PortWrite):
+            record.buffers = getattr(self.target, "offered", None)
         frame.step.answers.append(record)
         for step in answer.calls:
             self.perform(step, record.calls)
@@ -587,6 +618,8 @@ class Lockstep:
                 }
                 allowed = Timers(device.retry_due_ms if device.retry_armed else None, waits)
             seen = self.target.timers(pair.name)
+            if seen.retry_ms is not None or seen.wait_ms:
+                last.step.timers[pair.name] = seen
             if allowed.retry_ms != seen.retry_ms:
                 rules = blame.of_retry_timer(
                     pair.runner.machine, last.call, allowed.retry_ms, seen.retry_ms
@@ -644,6 +677,21 @@ class Lockstep:
 
     def _rules_of(self, function: str) -> tuple[str, ...]:
         return FUNCTIONS[function].rules if function in FUNCTIONS else ()
+
+
+def _outcome(call: str, result: Any, error: Exception | None) -> Outcome:
+    """How a call ended, in words that a trace can hold."""
+    if isinstance(error, RefusedError):
+        return Outcome("refused", error.rule)
+    if error is not None:
+        return Outcome("raised")
+    if isinstance(result, Marshalled):
+        return Outcome("returned", result.message.hex())
+    if isinstance(result, bytes | bytearray):
+        return Outcome("returned", result.hex())
+    if call.startswith("write_buffer_get"):
+        return Outcome("returned", result is not None)
+    return Outcome("returned", result if isinstance(result, bool) else None)
 
 
 def describe(event: Callback) -> str:

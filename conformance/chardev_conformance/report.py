@@ -1,57 +1,98 @@
-"""What a check says in the end, for people and as JSON."""
+"""What a check says in the end: as JSON data, which holds all of it, and as text for people.
 
-from typing import Any
+The other forms (`report_junit`, `report_html`) are made from the JSON data, so that reports that were kept can be
+turned into any of them, and compared.
+"""
 
-from chardev_conformance.campaign import Report, exercised
-from chardev_conformance.trace import LEGEND, finding_to_json, readable
+from typing import Any, Final
+
+from chardev_conformance.results import Found, Report, Verdict, by_rule
+from chardev_conformance.scenario import count_calls
+from chardev_conformance.trace import LEGEND, dumps, finding_to_json, readable
+from chardev_spec.profiles import Profile
 from chardev_spec.rules import RULES
 
+FORMAT: Final = "chardev-report"
+VERSION: Final = 2
 
-def to_json(report: Report, *, target: str, profile: str) -> dict[str, Any]:
-    """The whole report as JSON data."""
-    rules = exercised(report.statistics)
+
+def to_json(report: Report, *, target: str, profile: Profile, again: str = "") -> dict[str, Any]:
+    """The whole report as JSON data; `again` is the command that goes on, or runs a finding's trace."""
     return {
-        "format": "chardev-report",
-        "version": 1,
+        "format": FORMAT,
+        "version": VERSION,
         "target": target,
-        "profile": profile,
+        "profile": profile.name,
+        "driver": report.driver,
         "verdict": verdict(report),
         "seed": report.seed,
         "calls": report.statistics.calls,
         "nested_calls": report.statistics.nested_calls,
         "callbacks": report.statistics.callbacks,
+        "transitions": len(report.statistics.transitions),
+        "transition_pairs": len(report.statistics.pairs),
         "scenarios": report.scenarios,
         "seconds": round(report.seconds, 3),
-        "rules_exercised": [rule for rule, ran in rules.items() if ran],
-        "rules_never_exercised": [rule for rule, ran in rules.items() if not ran],
+        "rules": [
+            {
+                "rule": each.rule,
+                "section": RULES[each.rule].section,
+                "title": RULES[each.rule].title,
+                "verdict": each.verdict.value,
+                "why": each.why,
+            }
+            for each in by_rule(report, profile)
+        ],
+        "functions": {name: n for name, n in sorted(report.statistics.functions.items()) if n},
         "not_tested": report.not_tested,
-        "finding": finding_to_json(report.finding) if report.finding else None,
+        "notes": report.notes,
+        "findings": [_found_to_json(each) for each in report.found],
+        "again": again,
+    }
+
+
+def _found_to_json(found: Found) -> dict[str, Any]:
+    return finding_to_json(found.finding) | {
+        "name": found.name,
+        "steps": count_calls(found.scenario.steps),
+        "trace": dumps(found.scenario, finding=finding_to_json(found.finding)),
     }
 
 
 def verdict(report: Report) -> str:
     """``broken`` with a finding, ``interrupted`` when ended early, else ``holds``."""
-    if report.finding is not None:
+    if report.found:
         return "broken"
     return "interrupted" if report.interrupted else "holds"
 
 
-def to_text(report: Report, *, target: str, profile: str, again: str | None) -> str:
-    """The report as lines of text; `again` is the command that runs a finding's trace again."""
-    statistics, rules = report.statistics, exercised(report.statistics)
-    never = [rule for rule, ran in rules.items() if not ran]
-    lines = [] if report.finding is None else _finding_lines(report, again)
+def to_text(report: Report, *, target: str, profile: Profile, again: str) -> str:
+    """The report as lines of text; `again` is the command that goes on, or runs a finding's trace."""
+    statistics, rules = report.statistics, by_rule(report, profile)
+    in_force = [each for each in rules if not RULES[each.rule].planned]
+    never = [each.rule for each in in_force if each.verdict == Verdict.NOT_TESTED]
+    lines = []
+    for found in report.found:
+        lines += _found_lines(found)
     lines += [
         f"verdict      {verdict(report)}",
         f"target       {target}",
-        f"profile      {profile}",
+        f"profile      {profile.name}",
+        f"driver       {report.driver}",
         f"calls        {statistics.calls:,} in {report.scenarios:,} scenarios",
         f"nested       {statistics.nested_calls:,} of them inside callbacks",
         f"callbacks    {statistics.callbacks:,}",
-        f"rules        {len(rules) - len(never)} of {len(rules)} exercised",
+        f"rules        {len(in_force) - len(never)} of {len(in_force)} exercised",
     ]
-    if never and report.finding is None:
+    broken = [each.rule for each in rules if each.verdict == Verdict.BROKEN]
+    if len(report.found) > 1:
+        lines.append(f"broken       {', '.join(broken)} ({len(report.found)} findings)")
+    deviations = [each.rule for each in rules if each.verdict == Verdict.DEVIATION]
+    if deviations:
+        lines.append(f"deviations   {', '.join(deviations)} (quirks of the profile, not findings)")
+    if never and not report.found:
         lines.append(f"never        {', '.join(never)}")
+    lines += [f"reached      {note}" for note in report.notes]
     if report.not_tested:
         lines.append(f"not tested   {', '.join(report.not_tested)}")
     planned = [rule.id for rule in RULES.values() if rule.planned]
@@ -61,29 +102,28 @@ def to_text(report: Report, *, target: str, profile: str, again: str | None) -> 
         )
     if report.seed is not None:
         lines.append(f"seed         {report.seed}")
-        rate = statistics.calls / max(report.seconds, 1e-9)
+    if report.seconds:
+        rate = statistics.calls / report.seconds
         lines.append(f"time         {report.seconds:.1f} s, {rate:,.0f} calls/s")
-        if report.interrupted:
-            lines.append(f"again        the same command with --seed {report.seed}")
+    if again:
+        lines.append(f"again        {again}")
     return "\n".join(lines)
 
 
-def _finding_lines(report: Report, again: str | None) -> list[str]:
-    finding, scenario = report.finding, report.scenario
-    assert finding is not None
-    assert scenario is not None
+def _found_lines(found: Found) -> list[str]:
+    finding = found.finding
     others = ", ".join(finding.rules[1:])
-    lines = [
-        readable(scenario),
+    name = [] if found.name is None else [f"vector       {found.name}"]
+    return [
+        readable(found.scenario),
         "",
         LEGEND,
         "",
+        *name,
         f"rule         {finding.rule} ({RULES[finding.rule].title})"
         + (f"; see also {others}" if others else ""),
         f"where        {finding.where or 'after the last step'}",
         f"allowed      {finding.allowed}",
         f"seen         {finding.seen}",
+        "",
     ]
-    if again is not None:
-        lines.append(f"again        {again}")
-    return [*lines, ""]

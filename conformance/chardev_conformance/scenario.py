@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
+from chardev_conformance.target import Timers
+from chardev_spec.events import Callback
+
 WriteAnswer: TypeAlias = int | Literal["all", "fail", "over"]
 """How many bytes the port takes; all of them; a final error; more than it was offered."""
 
@@ -133,29 +136,62 @@ class ScenarioError(ValueError):
     """A scenario or trace that cannot be understood; the message says what and where."""
 
 
+OutcomeKind: TypeAlias = Literal["returned", "refused", "raised", "broken", "callback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call was seen to end.
+
+    `value` is, by `kind`: what was ``returned`` (whether there was a buffer, true or false, bytes in hexadecimal,
+    None), the rule by which the call was ``refused``, None for the first exception of its callbacks that it
+    ``raised``, the symptom with which the implementation was ``broken``, or the ``callback`` at which the record ends.
+    """
+
+    kind: OutcomeKind = "returned"
+    value: Any = None
+
+
 @dataclass(slots=True)
 class Answer:
     """How the environment answers the next callback named `on` of its step.
 
     `value` is a `WriteAnswer` for ``write``, whether there is a message for ``read_one_msg_from_device``, else None.
     `calls` are performed inside the callback, before it returns; with `raises` it raises then (CB-5).
+    `event` is the callback that was seen, and `buffers` how many it offered where that is known; both are no part of
+    what is done.
     """
 
     on: str
     value: WriteAnswer | bool | None = None
     raises: bool = False
     calls: "list[Step]" = field(default_factory=list)
+    event: Callback | None = field(default=None, compare=False)
+    buffers: int | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
 class Step:
-    """One call of the API on one device."""
+    """One call of the API on one device.
+
+    `outcome` is how it was seen to end, `timers` what was armed then; both are no part of what is done.
+    """
 
     call: str
     arguments: dict[str, Any] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     device: str = "d1"
     result_name: str | None = None
+    outcome: Outcome | None = field(default=None, compare=False)
+    timers: dict[str, Timers] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Whose the observations in a scenario are: its limit (WR-5) if that is known, the callbacks that it lacks."""
+
+    moves_per_call: int | None = None
+    lacks: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -164,11 +200,13 @@ class Scenario:
 
     `ports` says of each port whether it announces writability.
     `moves_per_call` is the limit that the implementation is to be created with (WR-5), None for its own.
+    `observed` is there when the steps hold what an implementation was seen to do.
     """
 
     ports: dict[str, bool] = field(default_factory=lambda: {"p1": False})
     moves_per_call: int | None = None
     steps: list[Step] = field(default_factory=list)
+    observed: Observed | None = field(default=None, compare=False)
 
 
 def count_calls(steps: list[Step]) -> int:
@@ -182,153 +220,3 @@ def walk(steps: list[Step]) -> Iterator[Step]:
         yield step
         for answer in step.answers:
             yield from walk(answer.calls)
-
-
-def step_to_json(step: Step) -> dict[str, Any]:
-    """The step as JSON data; what is as usual is left out."""
-    data: dict[str, Any] = {"call": step.call}
-    if step.device != "d1":
-        data["device"] = step.device
-    if step.arguments:
-        data["arguments"] = step.arguments
-    if step.result_name is not None:
-        data["as"] = step.result_name
-    if step.answers:
-        data["answers"] = [answer_to_json(answer) for answer in step.answers]
-    return data
-
-
-def answer_to_json(answer: Answer) -> dict[str, Any]:
-    """The answer as JSON data; what is as usual is left out."""
-    data: dict[str, Any] = {"on": answer.on}
-    if answer.value is not None:
-        data["value"] = answer.value
-    if answer.raises:
-        data["raises"] = True
-    if answer.calls:
-        data["calls"] = [step_to_json(step) for step in answer.calls]
-    return data
-
-
-def step_from_json(data: Any, where: str, depth: int = 0) -> Step:
-    """The step that JSON data says; raises `ScenarioError` naming what is wrong `where`."""
-    if not isinstance(data, dict):
-        raise ScenarioError(f"{where}: a step must be an object, not {_json_type(data)}")
-    call = data.get("call")
-    if not isinstance(call, str) or call not in PARAMETERS:
-        raise ScenarioError(f"{where}: unknown call {call!r}; known are {', '.join(PARAMETERS)}")
-    _check_keys(data, {"call", "arguments", "answers", "device", "as"}, f"{where}: a step")
-    arguments = data.get("arguments", {})
-    if not isinstance(arguments, dict) or set(arguments) != set(PARAMETERS[call]):
-        expected = ", ".join(PARAMETERS[call]) or "none"
-        raise ScenarioError(f"{where}: {call} takes the arguments {expected}")
-    for name, value in arguments.items():
-        _check_argument(kind(call, name), value, f"{where}: argument {name} of {call}")
-    answers = data.get("answers", [])
-    if not isinstance(answers, list):
-        raise ScenarioError(
-            f"{where}: the answers of {call} must be a list, not {_json_type(answers)}"
-        )
-    device, result_name = data.get("device", "d1"), data.get("as")
-    if not is_name(device):
-        raise ScenarioError(f"{where}: device must be a name, not {device!r}; {NAME_RULE}")
-    if result_name is not None and not is_name(result_name):
-        raise ScenarioError(f"{where}: as must be a name, not {result_name!r}; {NAME_RULE}")
-    if result_name is not None and call not in RESULTS:
-        raise ScenarioError(f"{where}: {call} hands nothing out that 'as' could name")
-    # In the order of the parameters, whatever the order of the keys: implementations are called by position.
-    return Step(
-        call,
-        {name: arguments[name] for name in PARAMETERS[call]},
-        [
-            answer_from_json(each, f"{where}: answer {i}", depth)
-            for i, each in enumerate(answers, start=1)
-        ],
-        device,
-        result_name,
-    )
-
-
-def _json_type(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a string",
-        bool: "true or false",
-        type(None): "null",
-    }
-    return names.get(type(value), "a number")
-
-
-def _check_keys(data: dict[str, Any], known: set[str], what: str) -> None:
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise ScenarioError(f"{what} has no {unknown[0]!r}; it may have {', '.join(sorted(known))}")
-
-
-def _check_argument(expected: Kind, value: Any, where: str) -> None:
-    number = isinstance(value, int) and not isinstance(value, bool)
-    right = False
-    match expected:
-        case Kind.NAME:
-            right = is_name(value)
-        case Kind.NAME_OR_NULL:
-            right = value is None or is_name(value)
-        case Kind.FLAG:
-            right = isinstance(value, bool)
-        case Kind.NUMBER:
-            right = number
-        case Kind.SIZE:
-            right = number and value <= SIZE_LIMIT
-        case Kind.DURATION:
-            right = number and value >= 0
-        case Kind.BYTES:
-            right = isinstance(value, str) and _is_hexadecimal(value)
-    if not right:
-        rule = f"; {NAME_RULE}" if expected in {Kind.NAME, Kind.NAME_OR_NULL} else ""
-        raise ScenarioError(f"{where} must be {expected.value}, not {value!r}{rule}")
-
-
-def _is_hexadecimal(text: str) -> bool:
-    try:
-        bytes.fromhex(text)
-    except ValueError:
-        return False
-    return True
-
-
-def answer_from_json(data: Any, where: str, depth: int = 0) -> Answer:
-    """The answer that JSON data says; raises `ScenarioError` naming what is wrong `where`."""
-    if not isinstance(data, dict):
-        raise ScenarioError(f"{where}: an answer must be an object, not {_json_type(data)}")
-    on, value, raises = data.get("on"), data.get("value"), data.get("raises", False)
-    if not isinstance(on, str) or on not in EVENT_NAMES.values():
-        raise ScenarioError(
-            f"{where}: 'on' must be one of {', '.join(EVENT_NAMES.values())}, not {on!r}"
-        )
-    _check_keys(data, {"on", "value", "raises", "calls"}, f"{where}: an answer")
-    if on == "write":
-        number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        if not number and value not in ("all", "fail", "over", None):
-            raise ScenarioError(
-                f"{where}: a write is answered with a number of bytes, 'all', 'fail' or 'over', not {value!r}"
-            )
-    elif on == "read_one_msg_from_device":
-        if not isinstance(value, bool | None):
-            raise ScenarioError(
-                f"{where}: a read is answered with true (a message) or false, not {value!r}"
-            )
-    elif value is not None:
-        raise ScenarioError(f"{where}: {on} is answered with nothing, not {value!r}")
-    if not isinstance(raises, bool):
-        raise ScenarioError(f"{where}: raises must be true or false, not {raises!r}")
-    calls = data.get("calls", [])
-    if not isinstance(calls, list):
-        raise ScenarioError(f"{where}: calls must be a list of steps, not {_json_type(calls)}")
-    if calls and depth == NESTING_LIMIT:
-        raise ScenarioError(f"{where}: calls are nested more than {NESTING_LIMIT} deep")
-    steps = [
-        step_from_json(each, f"{where}, call {i}", depth + 1)
-        for i, each in enumerate(calls, start=1)
-    ]
-    return Answer(on, value, raises, steps)

@@ -40,7 +40,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from chardev_conformance.campaign import exercised, replay
+from chardev_conformance.campaign import replay
 from chardev_conformance.lockstep import (
     Finding,
     FindingError,
@@ -48,6 +48,7 @@ from chardev_conformance.lockstep import (
     Pair,
     Statistics,
 )
+from chardev_conformance.results import exercised
 from chardev_conformance.scenario import (
     EVENT_NAMES,
     PARAMETERS,

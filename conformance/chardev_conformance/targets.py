@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from chardev_conformance.adapters.c_library import open_library
 from chardev_conformance.adapters.opened import Opened
 from chardev_conformance.adapters.protocol import CALLBACK_ARGUMENTS
 from chardev_conformance.adapters.python_object import PythonTarget, load
+from chardev_conformance.adapters.specification import SpecificationTarget
 from chardev_conformance.adapters.stdio import (
     ANSWER_SECONDS,
     command_of,
@@ -16,9 +18,16 @@ from chardev_conformance.adapters.stdio import (
     with_consequences,
 )
 from chardev_conformance.scenario import PARAMETERS
-from chardev_conformance.target import OPTIONAL_CALLBACKS, Capabilities, TargetError
+from chardev_conformance.target import (
+    EVERYTHING,
+    OPTIONAL_CALLBACKS,
+    Capabilities,
+    TargetError,
+)
+from chardev_spec.contract import Contract
+from chardev_spec.profiles import PROFILES, QUIRKS
 
-KINDS: Final = "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so"
+KINDS: Final = "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE"
 """How a target is named."""
 
 MAY_LACK: Final = frozenset(PARAMETERS) - {"create", "advance"} | OPTIONAL_CALLBACKS
@@ -59,6 +68,8 @@ def open_target(
             command = replace(command_of(rest), lacks=lacks, answer_seconds=seconds)
             with open_process(command) as opened:
                 yield opened
+        case "spec":
+            yield _specification(target, rest, lacks)
         case "c":
             with open_library(rest, lacks, seconds) as opened:
                 yield opened
@@ -73,6 +84,21 @@ def _python(name: str, lacks: frozenset[str]) -> Opened:
         implementation.name,
         lambda host, ports, limit: PythonTarget(host, ports, limit, implementation),
         implementation.capabilities,
+    )
+
+
+def _specification(target: str, name: str, lacks: frozenset[str]) -> Opened:
+    """The machine of a profile, or of the contract with one quirk."""
+    machines: dict[str, type[Contract]] = {each.__name__: each for each in QUIRKS}
+    machines |= {each.name: each.machine for each in PROFILES.values()}
+    if name not in machines:
+        raise TargetError(
+            f"{target}: no profile or quirk {name!r}; known are {', '.join(machines)}"
+        )
+    return Opened(
+        target,
+        partial(SpecificationTarget, machine=machines[name], lacks=lacks),
+        lacking(EVERYTHING, lacks),
     )
 
 

@@ -1,16 +1,23 @@
-"""The trace format: one scenario as JSON Lines, to be replayed, shrunk, read, or made by anybody.
+"""The trace format: scenarios as JSON Lines, to be replayed, judged, shrunk, read, or made by anybody.
 
-The first line is the header::
+A trace begins with its header::
 
-    {"format": "chardev-trace", "version": 1, "ports": {"p1": false}, "moves_per_call": null, ...}
+    {"format": "chardev-trace", "version": 2, "ports": {"p1": false}, "moves_per_call": null, ...}
 
 `ports` says of each port whether it announces writability.
-Further keys of the header (`target`, `profile`, `seed`, `finding`) tell where the trace comes from; a reader may leave
-them aside.
-Each line after it is one step, as `scenario.step_to_json` writes it.
+With `observed` the steps hold what an implementation was seen to do, not only what was done to it.
+Further keys of the header (`target`, `profile`, `seed`, `finding`, `name`, `rules`) tell what the trace is; a reader
+may leave them aside.
+Each line after it is one step, as `scenario_json.step_to_json` writes it.
+A file may hold several traces: each header begins another.
 """
 
+import gzip
 import json
+import lzma
+from collections.abc import Callable
+from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,16 +25,25 @@ from chardev_conformance.lockstep import Finding
 from chardev_conformance.scenario import (
     NAME_RULE,
     Answer,
+    Observed,
     Scenario,
     ScenarioError,
     Step,
     is_name,
-    step_from_json,
-    step_to_json,
 )
+from chardev_conformance.scenario_json import step_from_json, step_to_json
+from chardev_conformance.target import OPTIONAL_CALLBACKS
 
 FORMAT: Final = "chardev-trace"
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Version 1 had no observations, and one trace a file."""
+
+DECOMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+}
+"""How a compressed file is read, by the end of its name."""
 
 LEGEND: Final = (
     "legend: N. call(arguments) = name   one call of the API on device d1, or on the one named before it\n"
@@ -36,16 +52,30 @@ LEGEND: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One trace of a file: where it begins, what its header says, and the scenario."""
+
+    where: str
+    header: dict[str, Any]
+    scenario: Scenario
+
+
 def dumps(scenario: Scenario, **origin: Any) -> str:
     """The trace as text; `origin` are further keys of the header."""
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "ports": scenario.ports,
         "moves_per_call": scenario.moves_per_call,
-        **origin,
     }
-    lines = [header, *map(step_to_json, scenario.steps)]
+    if scenario.observed is not None:
+        header["observed"] = {
+            "moves_per_call": scenario.observed.moves_per_call,
+            "lacks": sorted(scenario.observed.lacks),
+        }
+    ports = [*scenario.ports]
+    lines = [header | origin, *(step_to_json(step, ports) for step in scenario.steps)]
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
@@ -61,21 +91,44 @@ def finding_to_json(finding: Finding) -> dict[str, Any]:
 
 
 def loads(text: str, name: str) -> Scenario:
-    """The scenario of a trace; raises `ScenarioError` naming the line of file `name` that is wrong."""
+    """The scenario of a text with one trace; raises `ScenarioError` naming the line of file `name` that is wrong."""
+    traces = loads_all(text, name)
+    if len(traces) > 1:
+        raise ScenarioError(
+            f"{traces[1].where}: {name} holds {len(traces)} traces; this takes one (cut out its lines)"
+        )
+    return traces[0].scenario
+
+
+def loads_all(text: str, name: str) -> list[Trace]:
+    """The traces of a text, one at least; raises `ScenarioError` naming the line of file `name` that is wrong."""
     # Not `splitlines`: JSON strings may hold what else it takes for the end of a line.
     lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise ScenarioError(f"{name}: the trace is empty")
-    values = [(f"{name}:{i}", _parse(line, f"{name}:{i}")) for i, line in lines]
-    where, header = values[0]
+    traces: list[Trace] = []
+    for i, line in lines:
+        where = f"{name}:{i}"
+        data = _parse(line, where)
+        if not traces or (isinstance(data, dict) and "format" in data):
+            traces.append(Trace(where, data, _header(data, where)))
+        else:
+            scenario = traces[-1].scenario
+            ports = None if scenario.observed is None else [*scenario.ports]
+            scenario.steps.append(step_from_json(data, where, ports=ports))
+    return traces
+
+
+def _header(header: Any, where: str) -> Scenario:
+    """The scenario, without steps yet, that a header announces."""
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ScenarioError(f'{where}: not a trace: the first line must have "format": "{FORMAT}"')
     version = header.get("version")
-    if version != VERSION or not isinstance(version, int) or isinstance(version, bool):
+    if version not in READABLE or not isinstance(version, int) or isinstance(version, bool):
         raise ScenarioError(
-            f"{where}: trace version {version!r}; this program reads version {VERSION}"
+            f"{where}: trace version {version!r}; this program reads version {VERSION} and older"
         )
-    ports, limit = header.get("ports", {"p1": False}), header.get("moves_per_call")
+    ports = header.get("ports", {"p1": False})
     if not isinstance(ports, dict) or not ports:
         raise ScenarioError(f"{where}: ports must name at least one port")
     for port, announces in ports.items():
@@ -85,11 +138,27 @@ def loads(text: str, name: str) -> Scenario:
             raise ScenarioError(
                 f"{where}: port {port} must be true (it announces writability) or false, not {announces!r}"
             )
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise ScenarioError(
-            f"{where}: moves_per_call must be null or a number above 0, not {limit!r}"
-        )
-    return Scenario(ports, limit, [step_from_json(data, place) for place, data in values[1:]])
+    limit = _limit(header, where)
+    return Scenario(ports, limit, [], _observed(header.get("observed"), where))
+
+
+def _limit(data: dict[str, Any], where: str) -> int | None:
+    limit = data.get("moves_per_call")
+    if limit is None or (type(limit) is int and limit > 0):
+        return limit
+    raise ScenarioError(f"{where}: moves_per_call must be null or a number above 0, not {limit!r}")
+
+
+def _observed(data: Any, where: str) -> Observed | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise ScenarioError(f"{where}: observed must be an object, not {data!r}")
+    lacks = data.get("lacks", [])
+    if not isinstance(lacks, list) or not set(map(str, lacks)) <= OPTIONAL_CALLBACKS:
+        known = ", ".join(sorted(OPTIONAL_CALLBACKS))
+        raise ScenarioError(f"{where}: observed lacks must be a list of {known}, not {lacks!r}")
+    return Observed(_limit(data, where), frozenset(lacks))
 
 
 def _parse(line: str, where: str) -> Any:
@@ -102,13 +171,27 @@ def _parse(line: str, where: str) -> Any:
 
 
 def load(path: Path) -> Scenario:
-    """The scenario in a file; raises `ScenarioError` when it cannot be read or understood."""
+    """The scenario of a file with one trace; raises `ScenarioError` when it cannot be read or understood."""
+    return loads(read(path), str(path))
+
+
+def load_all(path: Path) -> list[Trace]:
+    """The traces of a file; raises `ScenarioError` when it cannot be read or understood."""
+    return loads_all(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """The text of a file, which may be compressed (``.gz``, ``.xz``); raises `ScenarioError`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        data = path.read_bytes()
+        if path.suffix in DECOMPRESS:
+            data = DECOMPRESS[path.suffix](data)
+        return data.decode()
+    except (OSError, EOFError, LZMAError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
         raise ScenarioError(f"{path}: cannot be read: {reason}") from None
-    return loads(text, str(path))
 
 
 def readable(scenario: Scenario) -> str:

@@ -5,7 +5,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from chardev_conformance.campaign import Report, run_campaign
+from chardev_conformance.campaign import run_campaign
+from chardev_conformance.results import Report
 from chardev_conformance.targets import open_target
 from tests.c_device.build import build
 from tests.c_device.defects import DEFECTS, Defect

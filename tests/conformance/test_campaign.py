@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from chardev_conformance.adapters.device import DeviceTarget
-from chardev_conformance.campaign import Report, exercised, replay, run_campaign
+from chardev_conformance.campaign import replay, run_campaign
 from chardev_conformance.lockstep import Statistics
+from chardev_conformance.results import Report, exercised
 from chardev_conformance.scenario import count_calls
 from chardev_conformance.target import Timers
 from chardev_spec.registry import FUNCTIONS

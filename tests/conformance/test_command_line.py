@@ -90,11 +90,10 @@ def test_the_report_as_json(check: Check, tmp_path: Path, to: str) -> None:
     text = done.stdout if to == "-" else (tmp_path / "here" / to).read_text(encoding="utf-8")
     data = report(text)
     assert data["format"] == "chardev-report"
-    assert data["version"] == 1
-    assert (data["verdict"], data["seed"], data["finding"]) == ("holds", 7, None)
+    assert data["version"] == 2
+    assert (data["verdict"], data["seed"], data["findings"]) == ("holds", 7, [])
     assert data["calls"] >= 400
-    rules = {*data["rules_exercised"], *data["rules_never_exercised"]}
-    assert rules == {rule.id for rule in RULES.values() if not rule.planned}
+    assert [each["rule"] for each in data["rules"]] == [*RULES]
     assert ("verdict" in done.stdout.splitlines()[0]) == (to != "-")
 
 
@@ -116,12 +115,14 @@ def test_a_failure_is_saved_and_can_be_replayed(check: Check, tmp_path: Path) ->
     assert [step.call for step in load(saved).steps] == ["create", "client_exists"]
     header = json.loads(saved.read_text(encoding="utf-8").splitlines()[0])
     first = report((tmp_path / "here/report.json").read_text(encoding="utf-8"))
-    assert header["finding"] == first["finding"]
+    assert header["finding"] == {key: first["findings"][0][key] for key in header["finding"]}
     assert (header["seed"], header["profile"]) == (1, "contract")
 
     again = check("python:faulty:Device", "--replay", saved, "--json", "-")
     assert (again.returncode, again.stderr) == (FINDING, "")
-    assert report(again.stdout)["finding"] == first["finding"]
+    [found], [before] = report(again.stdout)["findings"], first["findings"]
+    assert {key: found[key] for key in header["finding"]} == header["finding"]
+    assert found["steps"] == before["steps"] == 2
 
     healthy = check("--replay", saved)
     assert (healthy.returncode, healthy.stderr) == (HOLDS, "")
@@ -210,8 +211,8 @@ def test_bad_input_ends_with_one_clear_line(check: Check, case: str) -> None:
         (b"start\n", "not JSON"),
         (b"{}\n", 'the first line must have "format": "chardev-trace"'),
         (
-            b'{"format": "chardev-trace", "version": 2}\n',
-            "trace version 2; this program reads version 1",
+            b'{"format": "chardev-trace", "version": 3}\n',
+            "trace version 3; this program reads version 2 and older",
         ),
         (HEADER.encode() + b'{"call": "begin"}\n', "unknown call 'begin'"),
         (

@@ -14,13 +14,15 @@ from chardev_conformance.scenario import (
     Kind,
     ScenarioError,
     Step,
-    answer_from_json,
-    answer_to_json,
     count_calls,
     kind,
+    walk,
+)
+from chardev_conformance.scenario_json import (
+    answer_from_json,
+    answer_to_json,
     step_from_json,
     step_to_json,
-    walk,
 )
 from chardev_spec import events
 from chardev_spec.registry import FUNCTIONS
@@ -130,7 +132,7 @@ CALLBACKS = ", ".join(EVENT_NAMES.values())
         ({"call": ["start"]}, f"here: unknown call ['start']; known are {CALLS}"),
         (
             {"call": "start", "answer": []},
-            "here: a step has no 'answer'; it may have answers, arguments, as, call, device",
+            "here: a step has no 'answer'; it may have answers, arguments, as, call, device, outcome, timers",
         ),
         ({"call": "start", "arguments": {"now": 1}}, "here: start takes the arguments none"),
         ({"call": "start", "arguments": []}, "here: start takes the arguments none"),
@@ -225,7 +227,7 @@ CALLBACKS = ", ".join(EVENT_NAMES.values())
         ),
         (
             with_answer(on="write", steps=[]),
-            "here: answer 2: an answer has no 'steps'; it may have calls, on, raises, value",
+            "here: answer 2: an answer has no 'steps'; it may have buffers, calls, on, raises, value, with",
         ),
         *(
             (

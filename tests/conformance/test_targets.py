@@ -17,7 +17,8 @@ from chardev_conformance.adapters.opened import Opened
 from chardev_conformance.adapters.protocol import encode
 from chardev_conformance.adapters.python_object import Implementation, PythonTarget
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
-from chardev_conformance.campaign import CALLS_PER_SCENARIO, replay, run_campaign
+from chardev_conformance.campaign import replay, run_campaign
+from chardev_conformance.drivers import CALLS_PER_SCENARIO
 from chardev_conformance.forbidden import forbidden
 from chardev_conformance.lockstep import Finding, Lockstep, Statistics, TargetFactory
 from chardev_conformance.scenario import Answer, Scenario, Step, walk
@@ -140,7 +141,7 @@ def test_what_an_object_lacks_is_not_tested(modules: Path) -> None:
             "device",
             (
                 "device: not a target; a target is one of "
-                "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so"
+                "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE"
             ),
         ),
         ("c:/nowhere/lib.so", "c:/nowhere/lib.so: cannot be read: No such file or directory"),

@@ -1,5 +1,6 @@
 """The trace format."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,15 @@ from chardev_conformance.adapters.device import DeviceTarget
 from chardev_conformance.campaign import replay
 from chardev_conformance.lockstep import Finding
 from chardev_conformance.scenario import PARAMETERS, Answer, Scenario, ScenarioError, Step, walk
-from chardev_conformance.trace import LEGEND, dumps, finding_to_json, load, loads, readable
+from chardev_conformance.trace import (
+    LEGEND,
+    dumps,
+    finding_to_json,
+    load,
+    load_all,
+    loads,
+    readable,
+)
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLE: Final = ROOT / "docs/example-trace.jsonl"
@@ -61,7 +70,7 @@ def test_the_text_of_a_trace() -> None:
     )
     header = {
         "format": "chardev-trace",
-        "version": 1,
+        "version": 2,
         "ports": {"p1": False},
         "moves_per_call": None,
         "seed": 7,
@@ -109,6 +118,31 @@ NOT_A_TRACE = 't:1: not a trace: the first line must have "format": "chardev-tra
 NAME_RULE = "; a name is made of letters, digits, '_', '.' and '-'"
 
 
+TIMERS = 't:2: timers must be an object like {"d1": {"retry": 100, "wait": {"c1": 30000}}}, not '
+OUTCOMES = "returned, refused, raised, broken, callback"
+OBSERVATIONS: Final[list[tuple[dict[str, Any], str]]] = [
+    ({"timers": 3}, TIMERS + "3"),
+    ({"timers": {"d1": {"retry": "1"}}}, TIMERS + "{'d1': {'retry': '1'}}"),
+    ({"timers": {"d1": {"tea": 1}}}, TIMERS + "{'d1': {'tea': 1}}"),
+    ({"outcome": {}}, f"t:2: outcome must be an object with one of {OUTCOMES}, not {{}}"),
+    ({"outcome": {"refused": 1}}, "t:2: outcome refused must be a text, not 1"),
+    (
+        {"outcome": {"returned": 1}},
+        "t:2: what was returned must be true, false, null or bytes in hexadecimal, not 1",
+    ),
+    ({"outcome": {"callback": 1}}, "t:2: outcome callback must be an object, not 1"),
+    (
+        {"answers": [{"on": "write", "with": {}}]},
+        "t:2: answer 1: the callback write has the arguments port, data",
+    ),
+    (
+        {"answers": [{"on": "port_failed", "buffers": 0}]},
+        "t:2: answer 1: buffers must be a number above 0, not 0",
+    ),
+]
+"""Observations that cannot be, in a step that starts a device."""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -123,10 +157,19 @@ NAME_RULE = "; a name is made of letters, digits, '_', '.' and '-'"
         ("[]", NOT_A_TRACE),
         ("{}", NOT_A_TRACE),
         ('{"call": "start"}', NOT_A_TRACE),
-        (with_header(version=2), "t:1: trace version 2; this program reads version 1"),
-        (with_header(version="1"), "t:1: trace version '1'; this program reads version 1"),
-        (with_header(version=True), "t:1: trace version True; this program reads version 1"),
-        ('{"format": "chardev-trace"}', "t:1: trace version None; this program reads version 1"),
+        (with_header(version=3), "t:1: trace version 3; this program reads version 2 and older"),
+        (
+            with_header(version="1"),
+            "t:1: trace version '1'; this program reads version 2 and older",
+        ),
+        (
+            with_header(version=True),
+            "t:1: trace version True; this program reads version 2 and older",
+        ),
+        (
+            '{"format": "chardev-trace"}',
+            "t:1: trace version None; this program reads version 2 and older",
+        ),
         (with_header(ports={}), "t:1: ports must name at least one port"),
         (with_header(ports=["p1"]), "t:1: ports must name at least one port"),
         (
@@ -144,7 +187,20 @@ NAME_RULE = "; a name is made of letters, digits, '_', '.' and '-'"
         (HEADER + '\n\n{"call": "begin"}', f"t:3: unknown call 'begin'; known are {CALLS}"),
         (HEADER + '\n{"call": "client_remove"}', "t:2: client_remove takes the arguments client"),
         (HEADER + "\n17", "t:2: a step must be an object, not a number"),
-        (HEADER + "\n" + HEADER, f"t:2: unknown call None; known are {CALLS}"),
+        (HEADER + "\n" + HEADER, "t:2: t holds 2 traces; this takes one (cut out its lines)"),
+        (with_header(observed=[]), "t:1: observed must be an object, not []"),
+        (
+            with_header(observed={"lacks": ["tea"]}),
+            "t:1: observed lacks must be a list of on_free_self_token, port_failed, not ['tea']",
+        ),
+        (
+            with_header(observed={"moves_per_call": 0}),
+            "t:1: moves_per_call must be null or a number above 0, not 0",
+        ),
+        *(
+            (with_header(observed={}) + "\n" + json.dumps({"call": "start"} | seen), message)
+            for seen, message in OBSERVATIONS
+        ),
     ],
 )
 def test_bad_traces_are_refused_in_one_line(text: str, message: str) -> None:
@@ -237,3 +293,26 @@ def test_the_example_of_the_documentation_shows_everything() -> None:
     assert {*map(type, (answer.value for answer in answers))} == {int, str, bool, type(None)}
     assert any(answer.raises for answer in answers)
     assert any(answer.calls for answer in answers)
+
+
+def test_a_file_may_hold_several_traces(tmp_path: Path) -> None:
+    """A set of vectors would be thousands of files."""
+    path = tmp_path / "two.jsonl.gz"
+    text = dumps(SCENARIO, name="first") + dumps(Scenario(steps=[Step("start")]), name="second")
+    path.write_bytes(gzip.compress(text.encode()))
+    traces = load_all(path)
+    assert [(each.where, each.header["name"], each.scenario) for each in traces] == [
+        (f"{path}:1", "first", SCENARIO),
+        (f"{path}:6", "second", Scenario(steps=[Step("start")])),
+    ]
+
+
+def test_a_damaged_archive_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A file that was cut off on its way would end in a traceback."""
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(HEADER.encode())[:-9])
+    with pytest.raises(ScenarioError) as refused:
+        load(path)
+    assert str(refused.value) == (
+        f"{path}: cannot be read: Compressed file ended before the end-of-stream marker was reached"
+    )

@@ -7,7 +7,8 @@ from itertools import chain, repeat
 from typing import Final
 
 from chardev_conformance.adapters.device import DeviceTarget
-from chardev_conformance.campaign import Report, run_campaign
+from chardev_conformance.campaign import run_campaign
+from chardev_conformance.results import Report
 from chardev_conformance.scenario import count_calls
 from tests.mutants.defects import Defect
 from tests.mutants.loader import load

@@ -22,14 +22,12 @@ import signal
 import sys
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_uint8, c_uint32, c_void_p
-from random import Random
 from typing import Any, ClassVar, Final, NoReturn
 
 from chardev_conformance.adapters.protocol import decode, encode
 from chardev_conformance.adapters.serve import ABANDONED, NO_MORE_INPUT, Lines, Scenario, hello_of
-from chardev_conformance.campaign import CALLS_PER_SCENARIO
+from chardev_conformance.drivers import RandomDriver
 from chardev_conformance.lockstep import Lockstep, Statistics
-from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_conformance.target import (
     BrokenError,
     Capabilities,
@@ -679,12 +677,10 @@ def _scout(
 
     gc.disable()  # it would write to all the memory that the fork shares
     counts = Statistics()
+    driver = RandomDriver(order["seed"])
     held = True
     for number in order["numbers"]:
-        random = Random(f"{order['seed']}:{number}")
-        scenario = random_scenario(random)
-        left = min(CALLS_PER_SCENARIO, max(order["calls"] - counts.calls, 10))
-        script = RandomScript(random, calls=left)
+        scenario, script = driver.scenario(number, order["calls"] - counts.calls)
         held = held and Lockstep(make, script, scenario, statistics=counts).run() is None
     lines.send(
         {
@@ -693,6 +689,8 @@ def _scout(
             "nested_calls": counts.nested_calls,
             "callbacks": counts.callbacks,
             "functions": {name: count for name, count in counts.functions.items() if count},
+            "transitions": [*counts.transitions.items()],
+            "pairs": [*counts.pairs.items()],
         }
     )
     os._exit(ENDED)

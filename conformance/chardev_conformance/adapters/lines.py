@@ -19,8 +19,10 @@ from typing import Final
 
 from chardev.ports import DescriptorPort, PortError, open_port, open_pty_pair
 from chardev_conformance.adapters.device import DeviceTarget
-from chardev_conformance.campaign import CALLS_PER_SCENARIO, Report, conclude
+from chardev_conformance.campaign import conclude
+from chardev_conformance.drivers import CALLS_PER_SCENARIO
 from chardev_conformance.lockstep import Finding, Lockstep
+from chardev_conformance.results import Report
 from chardev_conformance.scenario import Answer, Scenario, Step
 from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_spec.contract import Contract

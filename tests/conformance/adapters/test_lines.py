@@ -17,8 +17,8 @@ from chardev_conformance.adapters.lines import (
     run_on_lines,
     serial_line,
 )
-from chardev_conformance.campaign import Report
 from chardev_conformance.lockstep import Finding
+from chardev_conformance.results import Report
 from chardev_conformance.scenario import Scenario
 
 

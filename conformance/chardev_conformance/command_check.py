@@ -1,0 +1,243 @@
+"""``chardev check [TARGET]``: an implementation and the specification in lockstep."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Final
+
+from chardev_conformance.adapters.device import DeviceTarget
+from chardev_conformance.adapters.lines import (
+    OpenLines,
+    pseudo_terminals,
+    run_on_lines,
+    serial_line,
+)
+from chardev_conformance.adapters.opened import Opened
+from chardev_conformance.adapters.stdio import ANSWER_SECONDS
+from chardev_conformance.campaign import replay, run_campaign
+from chardev_conformance.commands import (
+    UsageError,
+    add_report_options,
+    check_report_options,
+    check_writable,
+    names,
+    number_above_0,
+    number_from_0,
+    profile_of,
+    seconds_above_0,
+    tell,
+    write,
+)
+from chardev_conformance.drivers import Driver, RandomDriver
+from chardev_conformance.progress import Progress
+from chardev_conformance.results import Found, Report
+from chardev_conformance.scenario import count_calls
+from chardev_conformance.targets import KINDS, open_target, untested
+from chardev_conformance.trace import dumps, finding_to_json, load_all
+from chardev_spec.profiles import Profile
+
+CALLS: Final = 60_000
+"""Calls of a check by default: some ten seconds on two cores."""
+
+LINE_SHARE: Final = 6
+"""One call in so many is made over pseudo-terminals: each costs a system call or more."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    check: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="compare an implementation with the specification",
+        description="Runs an implementation and the specification in lockstep; "
+        "without TARGET the bundled device, in memory and over pseudo-terminals. "
+        "Exit status: 0 it holds, 1 a finding, 2 wrong use, 3 could not run.",
+    )
+    add = check.add_argument
+    add("target", nargs="?", metavar="TARGET", help=f"the implementation: {KINDS}")
+    add("--seed", type=int, metavar="N", help="repeat the run that printed this seed")
+    add(
+        "--steps",
+        type=number_above_0("calls"),
+        metavar="N",
+        help=f"calls of the API in all (default {CALLS:,})",
+    )
+    add(
+        "--time",
+        type=seconds_above_0,
+        metavar="SECONDS",
+        help="end after so long, even if there are calls left",
+    )
+    add(
+        "--lacks",
+        type=names,
+        default=frozenset(),
+        metavar="NAME,...",
+        help="what TARGET lacks: is not tested",
+    )
+    add(
+        "--deadline",
+        type=seconds_above_0,
+        default=ANSWER_SECONDS,
+        metavar="SECONDS",
+        help=f"how long a TARGET in a process of its own may take to answer (default {ANSWER_SECONDS:g})",
+    )
+    add("--port", metavar="DEVICE", help="check over this serial line (with --loopback or --peer)")
+    add("--loopback", action="store_true", help="the line's TX is joined to its RX")
+    add("--peer", metavar="DEVICE", help="the other end of the line, joined by a null modem")
+    add(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="run the scenario of a trace file, and nothing else",
+    )
+    add(
+        "--from",
+        dest="first",
+        type=number_from_0,
+        default=0,
+        metavar="N",
+        help="begin with this scenario: go on where a run with the same seed was ended",
+    )
+    add(
+        "--keep-going",
+        action="store_true",
+        help="do not end at the first finding: collect those of different rule or symptom",
+    )
+    add_report_options(check)
+    add(
+        "--save",
+        type=Path,
+        default=Path("chardev-failure.jsonl"),
+        metavar="FILE",
+        help="where a failing trace goes",
+    )
+    check.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check what was asked for; the exit status."""
+    profile = profile_of(options)
+    if options.port is None and (options.loopback or options.peer):
+        raise UsageError(
+            "--loopback and --peer say what is at the other end of --port DEVICE; give that as well"
+        )
+    if options.target is not None and options.port is not None:
+        raise UsageError(
+            "--port checks the bundled device over a serial line; a TARGET brings its own ports"
+        )
+    if options.target is None and options.lacks:
+        raise UsageError("--lacks says what TARGET lacks; the bundled device lacks nothing")
+    if options.port is not None and options.loopback == (options.peer is not None):
+        raise UsageError(
+            "--port needs one of --loopback (TX joined to RX) and --peer DEVICE (null modem)"
+        )
+    check_report_options(options)
+    check_writable(options.save)
+    if options.target is None:
+        return _run(options, profile, Opened("the bundled device", DeviceTarget))
+    with open_target(options.target, options.lacks, options.deadline) as opened:
+        return _run(options, profile, opened)
+
+
+def _run(options: argparse.Namespace, profile: Profile, opened: Opened) -> int:
+    if options.replay is not None:
+        return _replay(options, profile, opened)
+    calls = options.steps or CALLS
+    driver = RandomDriver(_seed(options))
+    if options.port is not None:
+        report = Report(driver.seed)
+        target = f"the bundled device on {options.port}"
+        with serial_line(options.port, options.peer) as lines:
+            _on_lines(options, profile, report, lines, calls)
+    elif options.target is None and isinstance(driver, RandomDriver):
+        target = "the bundled device, in memory and over pseudo-terminals"
+        report = _campaign(options, profile, opened, driver, calls - calls // LINE_SHARE)
+        if not report.found and not report.interrupted and calls >= LINE_SHARE:
+            _on_lines(options, profile, report, pseudo_terminals, calls)
+    else:
+        target = opened.name
+        report = _campaign(options, profile, opened, driver, calls)
+        report.not_tested = untested(opened)
+    return _conclude(options, report, target, profile)
+
+
+def _seed(options: argparse.Namespace) -> int:
+    return SystemRandom().randrange(2**32) if options.seed is None else int(options.seed)
+
+
+def _replay(options: argparse.Namespace, profile: Profile, opened: Opened) -> int:
+    traces = load_all(options.replay)
+    report = Report(None, driver="replay", total=len(traces), not_tested=untested(opened))
+    left_out = 0
+    for trace in traces:
+        finding, performed = replay(
+            opened.factory, trace.scenario, profile.machine, report.statistics
+        )
+        report.scenarios += 1
+        if finding is None:
+            left_out += count_calls(trace.scenario.steps) - count_calls(performed.steps)
+        elif not report.knows(finding):
+            report.found.append(Found(finding, performed, trace.header.get("name")))
+    if left_out:
+        sys.stderr.write(
+            f"{left_out} calls were left out: they speak of names that stand for nothing, or are not for this target\n"
+        )
+    return tell(options, report, f"{opened.name}, {options.replay}", profile)
+
+
+def _campaign(
+    options: argparse.Namespace, profile: Profile, opened: Opened, driver: Driver, calls: int
+) -> Report:
+    bar = Progress(calls, "calls")
+    report = run_campaign(
+        opened.factory,
+        driver=driver,
+        first=options.first,
+        calls=calls,
+        seconds=options.time,
+        machine=profile.machine,
+        progress=lambda report: bar.show(report.statistics.calls),
+        keeps_going=options.keep_going,
+    )
+    bar.end()
+    return report
+
+
+def _on_lines(
+    options: argparse.Namespace, profile: Profile, report: Report, lines: OpenLines, calls: int
+) -> None:
+    bar = Progress(calls, "calls")
+    left = None if options.time is None else max(options.time - report.seconds, 0.0)
+    run_on_lines(
+        report,
+        lines,
+        calls=calls,
+        seconds=left,
+        machine=profile.machine,
+        progress=lambda report: bar.show(report.statistics.calls),
+    )
+    bar.end()
+
+
+def _conclude(options: argparse.Namespace, report: Report, target: str, profile: Profile) -> int:
+    """Save what was found, and say how to see it again or how to go on."""
+    command = ["chardev", "check", *([] if options.target is None else [options.target])]
+    if options.lacks:
+        command += ["--lacks", ",".join(sorted(options.lacks))]
+    if profile.quirks:
+        command += ["--profile", profile.name]
+    again = ""
+    if report.found:
+        origin = {"target": target, "profile": profile.name, "seed": report.seed}
+        traces = [
+            dumps(each.scenario, **origin, finding=finding_to_json(each.finding))
+            for each in report.found
+        ]
+        write(options.save, "".join(traces))
+        again = shlex.join([*command, "--replay", str(options.save)])
+    elif report.interrupted:
+        seed = [] if report.seed is None else ["--seed", str(report.seed)]
+        again = shlex.join([*command, *seed, "--from", str(report.first + report.scenarios)])
+    return tell(options, report, target, profile, again)

@@ -1,0 +1,56 @@
+"""``chardev judge TRACE...``: what was recorded of an implementation is judged after the fact."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from chardev_conformance.campaign import judge
+from chardev_conformance.commands import (
+    UsageError,
+    add_report_options,
+    check_report_options,
+    profile_of,
+    tell,
+)
+from chardev_conformance.progress import Progress
+from chardev_conformance.results import Found, Report
+from chardev_conformance.scenario import ScenarioError
+from chardev_conformance.trace import load_all
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "judge",
+        help="judge recorded traces of an implementation",
+        description="Judges traces that record what an implementation did, without the implementation. "
+        "Exit status: 0 it holds, 1 a finding, 2 wrong use, 3 could not run.",
+    )
+    parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE", help="a trace file")
+    add_report_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge every trace of every file."""
+    profile = profile_of(options)
+    check_report_options(options)
+    traces = [trace for path in options.traces for trace in load_all(path)]
+    report = Report(None, driver="recorded", total=len(traces))
+    bar = Progress(len(traces), "traces")
+    begin = time.monotonic()
+    for trace in traces:
+        try:
+            finding, performed = judge(trace.scenario, profile.machine, report.statistics)
+        except ScenarioError as error:
+            raise UsageError(f"{trace.where}: {error}") from None
+        report.scenarios += 1
+        bar.show(report.scenarios)
+        if finding is not None and not report.knows(finding):
+            name = trace.header.get("name", trace.where)
+            report.found.append(Found(finding, performed, str(name)))
+    bar.end()
+    report.seconds = time.monotonic() - begin
+    files = ", ".join(map(str, options.traces))
+    return tell(options, report, f"what {files} records", profile)
