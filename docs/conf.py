@@ -4,7 +4,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "extensions"))
+
+from house_evidence import evidence  # noqa: E402 - found on the path that the line above makes
 
 project = "chardev"
 author = "the chardev authors"
@@ -15,11 +18,20 @@ version = release
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
+    "chardev_conformance.sphinx",
     "contract_rules",
-    "release_quirks",
     "trace_tables",
 ]
 exclude_patterns = ["_build"]
+
+# Pages for everything in the contract, made from the specification, the tests, and the last report of the proofs.
+chardev_pages = "contract"
+chardev_examples = HERE / "examples/contract"
+chardev_evidence = evidence(HERE.parent)
+chardev_packages = [HERE.parent / "impl/chardev"]
+chardev_stepper = "index"
+if (report := HERE / "proofs.json").exists():
+    chardev_proof_report = report
 
 # Docstrings quote code in single backticks, as they are read in an editor; nothing is looked up.
 default_role = "literal"
@@ -28,6 +40,8 @@ html_theme = "furo"
 html_title = f"chardev {release}"
 # The site is read from a disk as well as from a server: no source copies, no generator's notice.
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["contract.css"]
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from contract_rules import linked
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -16,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from chardev_conformance.scenario import EVENT_NAMES, PARAMETERS, RESULTS, Kind, kind
+from chardev_conformance.sphinx.links import linked
 from chardev_conformance.trace import load, readable
 from chardev_spec import events
 from chardev_spec.contract import Contract

@@ -41,6 +41,12 @@ ALLOWED_IN_SPICE_CLIENT: Final = {"cryptography"}
 ALLOWED_IN_STATEFUL: Final = {"hypothesis"}
 """What `chardev_conformance.stateful` may import besides: a check on the command line needs no Hypothesis."""
 
+ALLOWED_IN_SPHINX: Final = {"sphinx", "docutils", "mermaid_render"}
+"""What `chardev_conformance.sphinx` may import besides: it is an extension of Sphinx, which loads it by name.
+
+Nothing else in the package imports it (`test_only_sphinx_loads_the_extension`), so that a check needs none of these.
+"""
+
 
 def imported(source: str) -> Iterator[str]:
     """The top-level packages that a text imports: at its head, inside functions, or by a call.
@@ -78,6 +84,8 @@ def may_import(package: str, file: Path) -> set[str]:
         return own | ALLOWED_IN_ADAPTERS
     if file == checker / "spice_server/client.py":
         return own | ALLOWED_IN_SPICE_CLIENT
+    if file.is_relative_to(checker / "sphinx"):
+        return own | ALLOWED_IN_SPHINX
     if file == checker / "stateful.py":
         return own | ALLOWED_IN_STATEFUL
     return own | ALLOWED_IN_COMMAND_LINE if file == checker / "command_line.py" else own
@@ -113,6 +121,17 @@ def test_imports_only_what_it_may(package: str) -> None:
         if (names := third_party(file) - may_import(package, file))
     }
     assert forbidden == {}
+
+
+def test_only_sphinx_loads_the_extension() -> None:
+    """A check of an implementation would need Sphinx."""
+    package = PACKAGES["chardev_conformance"]
+    importing = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if "chardev_conformance.sphinx" in file.read_text(encoding="utf-8")
+    }
+    assert {name for name in importing if not name.startswith("sphinx/")} == set()
 
 
 @pytest.mark.parametrize("package", ["chardev_spec", "chardev"])

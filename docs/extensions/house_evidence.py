@@ -1,0 +1,63 @@
+"""What this project has for each rule: its tests, and the seeded defects that the checker finds.
+
+Tests are read off their text: a test is about the rules that it cites, and the functions that it calls by name.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from chardev_conformance.sphinx.evidence import Evidence
+from chardev_conformance.sphinx.text import ENTRIES
+from chardev_spec.registry import cited
+
+
+def tests(folder: Path) -> Iterator[Evidence]:
+    """Every test of a folder that cites a rule."""
+    for path in sorted(folder.rglob("test_*.py")):
+        source = path.read_text(encoding="utf-8")
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                text = ast.get_source_segment(source, node) or ""
+                rules = cited(text)
+                if rules:
+                    said = (ast.get_docstring(node) or node.name).splitlines()[0]
+                    where = str(path.relative_to(folder.parent))
+                    yield Evidence("test", node.name, said, where, rules, called(node))
+
+
+def called(node: ast.FunctionDef) -> tuple[str, ...]:
+    """The functions of the API that a test names: as a method, or as the text that the runner takes."""
+    names = set()
+    for each in ast.walk(node):
+        match each:
+            case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                names.add(name)
+    return tuple(name for name in ENTRIES if name in names)
+
+
+def defects(table: Path, page: str) -> Iterator[Evidence]:
+    """Every seeded defect in a table of them: a call with a name, a rule, and the consequence."""
+    for node in ast.walk(ast.parse(table.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(
+                func=ast.Name("Defect"),
+                args=[
+                    ast.Constant(value=str(name)),
+                    ast.Constant(value=str(rule)),
+                    ast.Constant(value=str(consequence)),
+                    *_,
+                ],
+            ):
+                yield Evidence("mutant", name, re.sub(r"\s+", " ", consequence), page, (rule,))
+
+
+def evidence(root: Path) -> list[Evidence]:
+    """All of it."""
+    return [
+        *tests(root / "tests/spec"),
+        *tests(root / "tests/impl"),
+        *tests(root / "tests/conformance"),
+        *defects(root / "tests/mutants/defects.py", "seeded defects"),
+    ]
