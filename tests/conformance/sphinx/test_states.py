@@ -29,9 +29,5 @@ def test_every_place_of_a_buffer_is_reached() -> None:
 def test_equal_edges_are_drawn_once() -> None:
     """A diagram would have a bundle of arrows where one says it all."""
     assert state_diagram([("[*]", "a b", "x"), ("a b", "c", "y"), ("a b", "c", "z")]) == (
-        "stateDiagram-v2\n"
-        'state "a b" as s0\n'
-        'state "c" as s1\n'
-        "[*] --> s0: x\n"
-        "s0 --> s1: y<br>z"
+        'stateDiagram-v2\nstate "a b" as s0\nstate "c" as s1\n[*] --> s0: x\ns0 --> s1: y<br>z'
     )
