@@ -22,6 +22,7 @@ from chardev_spec.profiles import (
     life_cycle,
     profile_named,
     reading,
+    reset,
     tokens,
     writing,
 )
@@ -466,6 +467,49 @@ def the_port_fails(owner: Owner) -> None:
     owner.events.append(f"port {owner.device.port}")
 
 
+def a_read_is_asked_for_behind_a_message(owner: Owner) -> None:
+    """The owner asks for a read when a message is dropped; the next read says "nothing"."""
+    owner.call("start")
+    owner.take_events()
+    owner.messages.append("m1")
+    owner.inside("unref", owner.later("wakeup"))
+    owner.call("wakeup")
+
+
+def a_write_is_asked_for_behind_a_write(owner: Owner) -> None:
+    """The owner asks for a write when a token returns; the port then takes nothing of the next buffer."""
+    owner.call("start")
+    owner.takes.extend([0, 1, 0, 0])
+    owner.add(None, b"x")
+    owner.take_events()
+    owner.inside("self-token", owner.later("wakeup"))
+    owner.add(None, b"y")
+
+
+def a_start_inside_a_reset(owner: Owner) -> None:
+    """A reset returns a token, and the owner starts the device; the only client grants nothing, so nothing is read."""
+    owner.add_client(send_tokens=0)
+    owner.call("start")
+    owner.takes.append(0)
+    owner.add(None, b"x")
+    owner.take_events()
+    owner.inside("self-token", owner.later("start"))
+    owner.call("reset")
+    owner.events.append(f"running {owner.device.running}, port {owner.device.port}")
+
+
+def a_grant_inside_a_push(owner: Owner) -> None:
+    """Two messages wait; a client grants one, and while it is sent that, two more."""
+    owner.add_client("reader", send_tokens=2)
+    owner.add_client("a", send_tokens=0)
+    owner.call("start")
+    owner.messages.extend(["m1", "m2"])
+    owner.call("wakeup")
+    owner.take_events()
+    owner.inside("send", owner.later("send_to_client_tokens_add", "a", 2))
+    owner.call("send_to_client_tokens_add", "a", 1)
+
+
 SCENARIOS: dict[type[Quirk], tuple[Scenario, list[str], list[str]]] = {
     life_cycle.DestroyWalksOldestFirst: (
         two_queues_at_destroy,
@@ -501,6 +545,26 @@ SCENARIOS: dict[type[Quirk], tuple[Scenario, list[str], list[str]]] = {
         credit_comes_inside_a_read_pass,
         ["read m1", "send m1 to a", "unref m1"],
         ["read m1", "send m1 to a", "unref m1", "read m2", "send m2 to a", "unref m2"],
+    ),
+    reading.ReadRequestsOutlastMessages: (
+        a_read_is_asked_for_behind_a_message,
+        ["read m1", "unref m1", "read None", "read None"],
+        ["read m1", "unref m1", "read None"],
+    ),
+    reading.NestedPushes: (
+        a_grant_inside_a_push,
+        ["send m1 to a", "send m2 to a", "unref m2", "read None", "unref m1", "read None"],
+        ["send m1 to a", "unref m1", "send m2 to a", "unref m2", "read None"],
+    ),
+    writing.WriteRequestsOutlastWrites: (
+        a_write_is_asked_for_behind_a_write,
+        ["write x -> 1", "self-token", "read None", "write y -> 0", "write y -> 0"],
+        ["write x -> 1", "self-token", "read None", "write y -> 0"],
+    ),
+    reset.ResetDetachesLast: (
+        a_start_inside_a_reset,
+        ["self-token", "running True, port None"],
+        ["self-token", "running False, port None"],
     ),
     reading.ReadsWithoutPort: (an_awaiting_ends_without_port, ["read None"], []),
     writing.NestedWrites: (

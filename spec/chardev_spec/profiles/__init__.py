@@ -4,6 +4,18 @@ A quirk is one named deviation of a release, a small class that overrides named 
 The modules here hold the quirks by the section of the contract that they deviate from; a quirk says itself in which
 releases it is.
 `PROFILES` has the contract and the releases by name, and `profile_named` finds one or says which there are.
+
+How far a release is modelled
+=============================
+Calls from outside do what the release did, with every argument for which it neither asserted nor read memory that it
+had freed.
+So do calls inside callbacks, but for these, where the releases have half done what they are at:
+
+- While a client is removed, it is still found by calls that the callbacks for its messages make.
+- A reset and a removal take queued messages out one by one, so that a nested one drops what is left.
+- `active` is set when a pass ends, and port and awaiting are looked at only when it begins.
+- The length of a send queue follows after the callbacks of a push.
+- In 0.12.4 a write inside the port's write moves the position of the outer one.
 """
 
 from collections.abc import Iterator, Mapping

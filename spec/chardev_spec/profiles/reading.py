@@ -68,18 +68,45 @@ class CreditSnapshot(Quirk):
                 self.read_credit = UINT64_MAX
         yield from super().read_pass(frame)
 
-    def read_once(self, frame: Frame) -> Steps[Outcome]:
+    def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
         """A message takes one off the credit; with none left, because there was no client, the count wraps round."""
-        outcome = yield from super().read_once(frame)
-        if outcome == Outcome.MOVED:
-            self.read_credit = low_bits(self.read_credit - 1, 64)
-        return outcome
+        yield from super().fan_out(frame, message)
+        self.read_credit = low_bits(self.read_credit - 1, 64)
 
     def wants_messages(self) -> bool:
         """Inside a read pass the noted credit counts."""
         if self.device.reading:
             return self.clients.empty() or self.read_credit > 0
         return super().wants_messages()
+
+
+class ReadRequestsOutlastMessages(Quirk):
+    """RD-8: a read that is asked for inside a read pass counts until the port says "nothing".
+
+    So a request that a message has answered long since makes the device read once more behind the last message.
+    A request while the device may not be read at all is none.
+    """
+
+    releases = BOTH
+
+    read_requested = DeviceField(default=False)
+    """Whether a read was asked for inside the read pass."""
+
+    def ask_for_read(self) -> None:
+        """Note it, when a reader is on the stack."""
+        super().ask_for_read()
+        requested = self.read_requested or self.may_move()
+        self.read_requested = self.device.reading and requested
+
+    def read_once(self, frame: Frame) -> Steps[Outcome]:
+        """When the port says "nothing", every request of the pass counts, not those inside this read alone."""
+        outcome = yield from super().read_once(frame)
+        moved_nothing = outcome == Outcome.NOTHING or outcome == Outcome.ASKED
+        if moved_nothing and not self.device.destroyed:
+            self.device.read_wanted = self.read_requested
+            outcome = Outcome.ASKED if self.read_requested else Outcome.NOTHING
+            self.read_requested = False
+        return outcome
 
 
 class ReadsWithoutPort(Quirk):
@@ -166,6 +193,17 @@ class ReadsOnlyWithOwnCredit(Quirk):
         """Read if the client is there and may be sent to."""
         if client in self.clients and self.has_credit(self.clients[client]):
             yield from super().read_after_push(frame, client)
+
+
+class NestedPushes(Quirk):
+    """RD-7: nobody looks whether a push of the same queue is on the stack: a grant inside it pushes and reads."""
+
+    releases = BOTH
+
+    def use_credit(self, frame: Frame, client: int) -> Steps[None]:
+        """Forget the push on the stack."""
+        self.clients[client].pushing = False
+        yield from super().use_credit(frame, client)
 
 
 class WaitTimerSetAfterPush(Quirk):

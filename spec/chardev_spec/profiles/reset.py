@@ -41,6 +41,27 @@ class ResetReturnsPricesOneByOne(Quirk):
         yield from no_steps()
 
 
+class ResetDetachesLast(Quirk):
+    """LC-3, CB-1: a reset takes the port away when all its callbacks have been made.
+
+    So a device that a callback starts goes on with the old port, and is left running without any.
+    """
+
+    releases = BOTH
+
+    def reset_detach(self) -> None:
+        """Not yet; what the outstanding write answers counts nothing."""
+        self.device.answer_ignored = True
+
+    def reset(self, frame: Frame) -> Steps[None]:
+        """Reset, then detach; the retry timer stays as the callbacks left it."""
+        yield from super().reset(frame)
+        if not self.device.destroyed:
+            armed = self.device.retry_armed
+            self.detach()
+            self.device.retry_armed = armed
+
+
 class ResetKeepsWaitTimer(Quirk):
     """LC-3, RD-5: wait timers stay armed, though nothing waits any more."""
 

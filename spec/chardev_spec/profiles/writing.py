@@ -67,6 +67,34 @@ class NestedWrites(Quirk):
         yield from super().write_pass(frame)
 
 
+class WriteRequestsOutlastWrites(Quirk):
+    """WR-5: a write that is asked for inside a write pass counts until the port takes nothing.
+
+    So a request that further writes have answered long since makes the device try once more behind them.
+    A request while the device may not write at all is none.
+    """
+
+    releases = (SPICE_2015_11,)
+
+    write_requested = DeviceField(default=False)
+    """Whether a write was asked for inside the write pass."""
+
+    def write_pass(self, frame: Frame) -> Steps[None]:
+        """Note it, when a writer is on the stack."""
+        requested = self.write_requested or self.may_move()
+        self.write_requested = self.device.writing and requested
+        yield from super().write_pass(frame)
+
+    def write_once(self, frame: Frame) -> Steps[Outcome]:
+        """When the port takes nothing, every request of the pass counts, not those inside this write alone."""
+        outcome = yield from super().write_once(frame)
+        moved_nothing = outcome == Outcome.NOTHING or outcome == Outcome.ASKED
+        if moved_nothing and not self.device.destroyed:
+            outcome = Outcome.ASKED if self.write_requested else Outcome.NOTHING
+            self.write_requested = False
+        return outcome
+
+
 class RepeatsAsLongAsAsked(Quirk):
     """WR-5: a try that moved nothing is repeated as often as another is asked for inside it: for ever, if always.
 
