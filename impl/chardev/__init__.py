@@ -23,17 +23,28 @@ from .errors import (
     PortAttachedElsewhereError,
     StarvingWindowError,
 )
-from .interfaces import PORT_FAILED, PORT_NOT_NOW, Bytes, Callbacks, Port, Timers
+from .interfaces import (
+    PORT_BLOCKED,
+    PORT_FAILED,
+    PORT_NOT_NOW,
+    BatchCallbacks,
+    Bytes,
+    Callbacks,
+    Port,
+    Timers,
+)
 from .migration import MigrateData, MigrateRecord
 from .state import RETRY_DELAY_MS, WAIT_DELAY_MS
 
 __all__ = [
+    "PORT_BLOCKED",
     "PORT_FAILED",
     "PORT_NOT_NOW",
     "RETRY_DELAY_MS",
     "WAIT_DELAY_MS",
     "Attachment",
     "BadMigrationDataError",
+    "BatchCallbacks",
     "BufferNotHeldError",
     "BufferOrigin",
     "BufferOverfullError",

@@ -8,7 +8,7 @@ not have.
 Writing: a port that took less than it was offered is *blocked*.
 Only then is the descriptor watched for writability, and only then does the port owe the device a
 wakeup (WR-4), which the loop pays.
-While blocked, writes answer "not now" without a system call, so a congested device costs little.
+While blocked, it says so, and the device queues without asking, so a congested device costs little.
 A descriptor that is writable, it says, and then takes nothing, is asked again only after a pause.
 With `cork`, writes are held until the loop's next turn and then go out in gathered batches; the
 device sees only a port that is blocked until then.
@@ -27,7 +27,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .device import Device
-from .interfaces import PORT_NOT_NOW
+from .interfaces import PORT_BLOCKED
 from .ports import PortError
 from .state import RETRY_DELAY_MS
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from .interfaces import Bytes, Callbacks
+    from .interfaces import BatchCallbacks, Bytes, Callbacks
     from .ports import DescriptorPort
 
 __all__ = ["AsyncPort", "AsyncRunner"]
@@ -87,11 +87,11 @@ class AsyncPort:
     def write(self, buffers: Sequence[Bytes], /) -> int:
         """Write what fits; nothing while blocked or corked (see `Port.write`)."""
         if self._blocked:
-            return PORT_NOT_NOW
+            return PORT_BLOCKED
         if self._cork and not self._uncorked:
             self._blocked = True
             self._loop.call_soon(self._uncork)
-            return PORT_NOT_NOW
+            return PORT_BLOCKED
         size = 0
         for buffer in buffers:
             size += len(buffer)
@@ -105,7 +105,7 @@ class AsyncPort:
             else:
                 self._pause = self._loop.call_later(RETRY_DELAY_MS / 1000, self._writable)
         self._announced = False
-        return taken
+        return taken or PORT_BLOCKED
 
     def read(self, limit: int = 65536, /) -> bytes:
         """Read at most `limit` bytes; `b""` if there is nothing now.
@@ -224,7 +224,7 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         port: DescriptorPort,
         client_tokens_interval: int,
         self_tokens: int,
-        callbacks: Callbacks[MessageT, ClientT],
+        callbacks: Callbacks[MessageT, ClientT] | BatchCallbacks[MessageT, ClientT],
         *,
         on_hang_up: Callable[[], object] | None = None,
         opaque: object = None,

@@ -20,7 +20,7 @@ from .migrating import Migrating
 from .state import check_count
 
 if TYPE_CHECKING:
-    from .interfaces import Callbacks, Port, Timers
+    from .interfaces import BatchCallbacks, Callbacks, Port, Timers
 
 __all__ = ["Device"]
 
@@ -47,6 +47,7 @@ class Device(Migrating[MessageT, ClientT]):
     Raises:
         CountOutOfRangeError: a count does not fit 32 bits.
         PortAttachedElsewhereError: the port serves another device.
+        TypeError: the callbacks have one of `BatchCallbacks`' two, and not the other.
         ValueError: `moves_per_call` is less than 1.
     """
 
@@ -57,7 +58,7 @@ class Device(Migrating[MessageT, ClientT]):
         port: Port,
         client_tokens_interval: int,
         self_tokens: int,
-        callbacks: Callbacks[MessageT, ClientT],
+        callbacks: Callbacks[MessageT, ClientT] | BatchCallbacks[MessageT, ClientT],
         timers: Timers[ClientT],
         *,
         opaque: object = None,
@@ -128,8 +129,7 @@ class Device(Migrating[MessageT, ClientT]):
             self._take_send_queue(attachment, messages)
         self._clients.clear()
         frame = self._enter()
-        for message in messages:
-            self._unref(frame, message)
+        self._unref(frame, messages)
         self._leave(frame)
 
     def reset(self) -> None:
@@ -169,8 +169,7 @@ class Device(Migrating[MessageT, ClientT]):
             if self._destroyed:
                 break
             self._call_on_free_self_token(frame)
-        for message in messages:
-            self._unref(frame, message)
+        self._unref(frame, messages)
         for attachment in attachments:
             if not attachment.gone:
                 self._announce(frame, attachment)
@@ -244,7 +243,7 @@ class Device(Migrating[MessageT, ClientT]):
             self._leave(frame)
 
     def _wakeup(self) -> None:
-        self._port_owes_wakeup = False
+        self._port_owes_wakeup = self._port_blocked = False
         if self._running:
             frame = self._enter()
             self._write_and_read(frame)
@@ -345,8 +344,7 @@ class Device(Migrating[MessageT, ClientT]):
         self._queue.drop_detached()
         self._refresh()
         frame = self._enter()
-        for message in messages:
-            self._unref(frame, message)
+        self._unref(frame, messages)
         for _ in range(server_tokens):
             if self._destroyed:
                 break

@@ -19,13 +19,29 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from .device import Device
 
-__all__ = ["PORT_FAILED", "PORT_NOT_NOW", "Bytes", "Callbacks", "Port", "Timers"]
+__all__ = [
+    "PORT_BLOCKED",
+    "PORT_FAILED",
+    "PORT_NOT_NOW",
+    "BatchCallbacks",
+    "Bytes",
+    "Callbacks",
+    "Port",
+    "Timers",
+]
 
 PORT_NOT_NOW: Final = 0
 """What `Port.write` returns when it can take nothing now (WR-4)."""
 
 PORT_FAILED: Final = -1
 """What `Port.write` returns after a final error: the port is gone (WR-8)."""
+
+PORT_BLOCKED: Final = -2
+"""What `Port.write` may return instead of `PORT_NOT_NOW` if it announces writability: nothing until the next wakeup.
+
+The device then goes on as if it had asked again and been told `PORT_NOT_NOW`, but does not ask: a buffer that is
+queued meanwhile costs next to nothing.
+"""
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 """Anything whose length in bytes is its `len`."""
@@ -47,7 +63,7 @@ class Port(Protocol):
         """Take any prefix of the buffers' bytes, without waiting (WR-3).
 
         The buffers are valid, and do not change, until the call returns.
-        Returns how many bytes were taken, `PORT_NOT_NOW`, or `PORT_FAILED`.
+        Returns how many bytes were taken, `PORT_NOT_NOW`, `PORT_BLOCKED`, or `PORT_FAILED`.
         """
 
 
@@ -75,6 +91,28 @@ class Callbacks(Protocol[MessageT, ClientT_contra]):
 
     def send_msg_to_client(self, message: MessageT, client: ClientT_contra, /) -> None:
         """Send the message, which is only borrowed, to the client (CB-4)."""
+
+    def send_tokens_to_client(self, client: ClientT_contra, tokens: int, /) -> None:
+        """Announce to the client that it may send this many more buffers (TOK-3)."""
+
+    def remove_client(self, client: ClientT_contra, /) -> None:
+        """Disconnect the client, now or later, which ends in `Device.client_remove` (RD-4, TOK-2)."""
+
+
+class BatchCallbacks(Protocol[MessageT, ClientT_contra]):
+    """Callbacks of an owner that reads many messages at once, and takes many at once for a client.
+
+    Beyond the header, for speed: the device behaves as if the messages were read, and sent, one by one.
+    They are objects that Python counts, so nothing is called for a reference (an owner that has the two callbacks of
+    `Callbacks` for it all the same has them called, and is asked for one message at a time).
+    The optional callbacks are those of `Callbacks`, and so is what an exception does.
+    """
+
+    def read_msgs_from_device(self, port: Any, limit: int, /) -> Sequence[MessageT]:
+        """Read complete messages from the port, at most `limit` of them; none when there is nothing to read now."""
+
+    def send_msgs_to_client(self, messages: Sequence[MessageT], client: ClientT_contra, /) -> None:
+        """Send the messages to the client, in order."""
 
     def send_tokens_to_client(self, client: ClientT_contra, tokens: int, /) -> None:
         """Announce to the client that it may send this many more buffers (TOK-3)."""

@@ -33,7 +33,9 @@ from .errors import CountOutOfRangeError, DestroyedDeviceError, PortAttachedElse
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
-    from .interfaces import Bytes, Callbacks, Port, Timers
+    from collections.abc import Callable, Sequence
+
+    from .interfaces import BatchCallbacks, Bytes, Callbacks, Port, Timers
 
 MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
@@ -63,15 +65,14 @@ def check_count(where: str, what: str, value: int) -> None:
 class Frame:
     """One API call on the stack that can make callbacks."""
 
-    __slots__ = ("moved", "progress", "raised")
+    # Values of the class, so that making a frame costs nothing.
 
-    def __init__(self) -> None:
-        # Buffers completed and messages read by this call: limited (WR-5).
-        self.moved = 0
-        # Anything moved at all since `start` began its present round (LC-2).
-        self.progress = False
-        # The first exception that a callback raised (CB-5).
-        self.raised: BaseException | None = None
+    # Buffers completed and messages read by this call: limited (WR-5).
+    moved: int = 0
+    # Anything moved at all since `start` began its present round (LC-2).
+    progress: bool = False
+    # The first exception that a callback raised (CB-5).
+    raised: BaseException | None = None
 
     def fail(self, error: BaseException) -> None:
         """Remember the first exception."""
@@ -98,20 +99,25 @@ class DeviceState(Generic[MessageT, ClientT]):
         "_on_free_self_token",
         "_opaque",
         "_port",
+        "_port_blocked",
         "_port_epoch",
         "_port_error",
         "_port_failed",
         "_port_owes_wakeup",
         "_queue",
         "_read_asked",
+        "_read_msgs",
         "_reading",
+        "_ref_msg",
         "_retry_timer_armed",
         "_running",
         "_sealed",
         "_sealed_buffers",
         "_self_tokens",
         "_self_tokens_at_creation",
+        "_send_msgs",
         "_timers",
+        "_unref_msg",
         "_wanted",
         "_write_asked",
         "_write_limited",
@@ -123,7 +129,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         port: Port,
         client_tokens_interval: int,
         self_tokens: int,
-        callbacks: Callbacks[MessageT, ClientT],
+        callbacks: Callbacks[MessageT, ClientT] | BatchCallbacks[MessageT, ClientT],
         timers: Timers[ClientT],
         *,
         opaque: object,
@@ -135,14 +141,25 @@ class DeviceState(Generic[MessageT, ClientT]):
             raise ValueError(
                 f"create: moves_per_call is {moves_per_call}; a call must be able to move something"
             )
+        if hasattr(callbacks, "read_msgs_from_device") != hasattr(callbacks, "send_msgs_to_client"):
+            raise TypeError(
+                "create: callbacks have one of read_msgs_from_device and send_msgs_to_client; "
+                "give both or neither"
+            )
         self._check_port_is_free("create", port)
-        self._callbacks = callbacks
+        self._callbacks: Any = callbacks
         self._timers = timers
         self._opaque = opaque
         self._interval = client_tokens_interval
         self._moves_per_call = moves_per_call
         self._on_free_self_token = getattr(callbacks, "on_free_self_token", None)
         self._port_failed = getattr(callbacks, "port_failed", None)
+        self._ref_msg = getattr(callbacks, "ref_msg_to_client", None)
+        self._unref_msg = getattr(callbacks, "unref_msg_to_client", None)
+        self._read_msgs: Callable[[Port | None, int], Sequence[MessageT]] | None = getattr(
+            callbacks, "read_msgs_from_device", None
+        )
+        self._send_msgs = getattr(callbacks, "send_msgs_to_client", None)
 
         self._destroyed = False
         self._running = False
@@ -178,6 +195,8 @@ class DeviceState(Generic[MessageT, ClientT]):
         self._write_limited = False
         # The port announces writability, and took less than offered since its last wakeup (WR-4).
         self._port_owes_wakeup = False
+        # It also said that it takes nothing until then, and whatever stands first in the queue is its to take.
+        self._port_blocked = False
         self._retry_timer_armed = False
         self._attach(port)
 
@@ -300,7 +319,8 @@ class DeviceState(Generic[MessageT, ClientT]):
         return self
 
     def _refresh(self) -> None:
-        """Keep WR-2's condition up to date."""
+        """Keep WR-2's condition up to date; what else changed may have put an empty buffer first (BUF-6)."""
+        self._port_blocked = False
         self._may_write = (
             self._running
             and self._port is not None
@@ -335,9 +355,9 @@ class DeviceState(Generic[MessageT, ClientT]):
 
     def _decide_retry_timer(self) -> None:
         """Arm the retry timer exactly if something is owed (WR-4, WR-5, WR-6, RD-8)."""
-        if self._read_owed():
+        if self._wanted and self._read_owed():
             delay = 0
-        elif self._write_owed():
+        elif self._queue.payers and self._write_owed():
             delay = 0 if self._write_limited else RETRY_DELAY_MS
         else:
             self._disarm_retry_timer()

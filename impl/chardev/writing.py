@@ -15,6 +15,7 @@ demands, and no more work than that.
 
 While the port refuses, each attempt offers one buffer only: it is a probe, whose cost does not
 depend on the length of the queue.
+A port that said that it is blocked is not even asked: its answer is known.
 Everything else offers a gathered batch.
 """
 
@@ -23,12 +24,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from .buffers import NOBODY, SERVER, Attachment, RestoredPayer
-from .interfaces import PORT_FAILED, PORT_NOT_NOW
+from .buffers import SERVER, Attachment, RestoredPayer
+from .interfaces import PORT_BLOCKED, PORT_FAILED, PORT_NOT_NOW
 from .state import DeviceState, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from .buffers import Payer
     from .interfaces import Bytes, Port
@@ -60,6 +61,9 @@ class Writing(DeviceState[MessageT, ClientT]):
             self._write_limited = True
             self._decide_retry_timer()
             return True
+        if not self._may_write or not self._queue.payers:
+            self._write_in_vain()
+            return False
         self._writing = True
         limited = self._write_until_refused(frame)
         self._writing = False
@@ -91,8 +95,8 @@ class Writing(DeviceState[MessageT, ClientT]):
                 return False
             if frame.raised is not None or frame.moved >= self._moves_per_call:
                 return True
-            completed = queue.take_empty()
-            if completed:
+            if not queue.data[queue.head]:
+                completed = queue.take_empty()
                 moved = True
                 frame.moved += len(completed)
                 frame.progress = True
@@ -111,7 +115,8 @@ class Writing(DeviceState[MessageT, ClientT]):
         offer, size = queue.offer(entries, BATCH_BYTES)
         self._write_asked = False
         taken = self._call_port(port, offer, size)
-        self._note_port_error(frame)
+        if self._port_error is not None:
+            self._note_port_error(frame)
         if self._epoch != epoch:
             return False
         return self._account(frame, port, port_epoch, size, taken)
@@ -121,13 +126,30 @@ class Writing(DeviceState[MessageT, ClientT]):
 
         An exception is "took nothing" (CB-5); it waits in `_port_error` for a frame.
         """
+        if self._port_blocked:
+            return PORT_NOT_NOW
+        port_epoch = self._port_epoch
         try:
             answer = port.write(offer)
-            taken = answer if 0 <= answer <= size else PORT_FAILED
         except BaseException as error:  # noqa: BLE001 - CB-5
             self._port_error = error
-            taken = PORT_NOT_NOW
-        return taken
+            return PORT_NOT_NOW
+        return self._judge(port, port_epoch, size, answer)
+
+    def _judge(self, port: Port, port_epoch: int, size: int, answer: int) -> int:
+        """Make of a port's answer how many bytes it took, or `PORT_FAILED`."""
+        if 0 <= answer <= size:
+            return answer
+        if answer != PORT_BLOCKED:
+            return PORT_FAILED
+        # An orphan may leave an empty buffer first, which needs no port (BUF-6).
+        if (
+            port.announces_writability
+            and self._port_epoch == port_epoch
+            and not self._queue.has_orphans
+        ):
+            self._port_blocked = True
+        return PORT_NOT_NOW
 
     def _note_port_error(self, frame: Frame) -> None:
         if self._port_error is not None:
@@ -159,7 +181,7 @@ class Writing(DeviceState[MessageT, ClientT]):
     def _write_added(self, data: Bytes, payer: Payer) -> None:
         """Queue a buffer and make the write pass that adding it asks for (LC-2)."""
         queue = self._queue
-        if not self._may_write or self._writing:
+        if self._port_blocked or self._writing or not self._may_write:
             queue.append(data, payer)
             self._write_in_vain()
         elif not queue.payers and data and isinstance(payer, Attachment):
@@ -195,10 +217,14 @@ class Writing(DeviceState[MessageT, ClientT]):
         self._writing = True
         self._express = data
         self._write_asked = False
-        taken = self._call_port(port, (data,), size)
+        answer = PORT_NOT_NOW
+        try:
+            answer = port.write((data,))
+        except BaseException as error:  # noqa: BLE001 - CB-5
+            self._port_error = error
         self._express = None
         if (
-            taken == size
+            answer == size
             and self._epoch == epoch
             and not self._queue.payers
             and not attachment.gone
@@ -230,6 +256,7 @@ class Writing(DeviceState[MessageT, ClientT]):
             moved = False
             if self._epoch == epoch:
                 self._queue.insert_offered(data, attachment)
+                taken = self._judge(port, port_epoch, size, answer)
                 moved = self._account(frame, port, port_epoch, size, taken)
         self._end_write_pass(frame, moved=moved)
 
@@ -291,24 +318,28 @@ class Writing(DeviceState[MessageT, ClientT]):
             except BaseException as error:  # noqa: BLE001 - CB-5
                 frame.fail(error)
 
-    def _return_prices(self, frame: Frame, payers: Iterable[Payer]) -> None:
+    def _return_prices(self, frame: Frame, payers: Sequence[Payer]) -> None:
         """Return the prices of written buffers, in order (TOK-3, SELF-3).
 
         A reset or destroy in a callback has dealt with the rest.
         """
+        # Mostly one run, which a count finds far faster than a walk.
+        if payers.count(payers[0]) == len(payers):
+            self._return_run(frame, payers[0], len(payers))
+            return
         epoch = self._epoch
         for payer, run in groupby(payers):
             if self._epoch != epoch:
                 return
-            count = len(list(run))
-            if payer is NOBODY:
-                continue
-            if payer is SERVER:
-                self._return_self_tokens(frame, count)
-            elif isinstance(payer, RestoredPayer):
-                self._return_price(frame, payer.attachment, payer.price)
-            elif isinstance(payer, Attachment):
-                self._return_tokens(frame, payer, count)
+            self._return_run(frame, payer, len([*run]))
+
+    def _return_run(self, frame: Frame, payer: Payer, count: int) -> None:
+        if isinstance(payer, Attachment):
+            self._return_tokens(frame, payer, count)
+        elif payer is SERVER:
+            self._return_self_tokens(frame, count)
+        elif isinstance(payer, RestoredPayer):
+            self._return_price(frame, payer.attachment, payer.price)
 
     def _return_tokens(
         self, frame: Frame, attachment: Attachment[MessageT, ClientT], count: int
@@ -316,8 +347,8 @@ class Writing(DeviceState[MessageT, ClientT]):
         """Return `count` prices of one token, with the announcements that each would make."""
         epoch = self._epoch
         while count and attachment.flow_control and not attachment.gone and self._epoch == epoch:
-            due = count if attachment.leaving else max(self._interval - attachment.freed, 1)
-            step = min(count, due)
+            due = self._interval - attachment.freed
+            step = count if attachment.leaving or count <= due else max(due, 1)
             count -= step
             self._return_price(frame, attachment, step)
 

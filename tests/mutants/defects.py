@@ -42,9 +42,9 @@ DEFECTS: Final = (
         "CB-1",
         "A client that is disconnected while it is handed a message is sent it all the same: use after free.",
         """
--        if attachment.gone or attachment.leaving:
-+        if attachment.leaving:
-             self._unref(frame, message)
+-            if attachment.gone or attachment.leaving:
++            if attachment.leaving:
+                 self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -97,7 +97,7 @@ DEFECTS: Final = (
         """
 -            if not attachment.gone and not attachment.leaving:
 +            if not attachment.leaving:
-                 self._deliver(frame, attachment, message)
+                 self._deliver(frame, attachment, messages)
 """,
     ),
     Defect(
@@ -107,9 +107,9 @@ DEFECTS: Final = (
         """
          except BaseException as error:  # noqa: BLE001 - CB-5
              frame.fail(error)
--        self._unref(frame, message)
+-        self._unref(frame, messages)
 
-     def _unref(self, frame: Frame, message: MessageT) -> None:
+     def _ref(self, frame: Frame, messages: Sequence[MessageT]) -> None:
 """,
     ),
     Defect(
@@ -117,10 +117,10 @@ DEFECTS: Final = (
         "CB-4",
         "Messages that are read while no client is there stay in memory for ever.",
         """
-                 self._deliver(frame, attachment, message)
--        self._unref(frame, message)
+                 self._deliver(frame, attachment, messages)
+-        self._unref(frame, messages)
 +        if self._clients:
-+            self._unref(frame, message)
++            self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -128,10 +128,10 @@ DEFECTS: Final = (
         "CB-4",
         "A message that finds a full queue is freed while other clients still hold it.",
         """
-             self._unref(frame, message)
-             if not attachment.gone:
-                 self._call_remove_client(frame, attachment)
-+                self._unref(frame, message)
+                 self._unref(frame, messages)
+                 if not attachment.gone:
+                     self._call_remove_client(frame, attachment)
++                    self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -140,8 +140,7 @@ DEFECTS: Final = (
         "The messages that waited for a client stay in memory when it disconnects.",
         """
          frame = self._enter()
--        for message in messages:
--            self._unref(frame, message)
+-        self._unref(frame, messages)
          for _ in range(server_tokens):
              if self._destroyed:
                  break
@@ -155,10 +154,10 @@ DEFECTS: Final = (
         "One client's broken connection costs all other clients a message.",
         """
              if not attachment.gone and not attachment.leaving:
-                 self._deliver(frame, attachment, message)
+                 self._deliver(frame, attachment, messages)
 +            if frame.raised is not None:
 +                break
-         self._unref(frame, message)
+         self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -207,8 +206,9 @@ DEFECTS: Final = (
         "A passing hiccup of the port detaches it for good.",
         """
              self._port_error = error
--            taken = PORT_NOT_NOW
-+            taken = PORT_FAILED
+-            return PORT_NOT_NOW
++            return PORT_FAILED
+         return self._judge(port, port_epoch, size, answer)
 """,
     ),
     # Tokens, client to port
@@ -284,7 +284,7 @@ DEFECTS: Final = (
         "TOK-3",
         "A client hears of its tokens in other portions than it was promised.",
         """
--            step = min(count, due)
+-            step = count if attachment.leaving or count <= due else max(due, 1)
 +            step = count
 """,
     ),
@@ -303,9 +303,11 @@ DEFECTS: Final = (
         "TOK-4",
         "Messages for a client without flow control wait for tokens that it never gives.",
         """
--        elif not attachment.flow_control:
--            self._send(frame, attachment, message)
-         elif attachment.send_tokens and not attachment.send_queue:
+-            if not attachment.flow_control:
+-                count = len(messages)
+-                self._send(frame, attachment, messages)
+-            elif attachment.send_tokens and not attachment.send_queue:
++            if attachment.send_tokens and not attachment.send_queue:
 """,
     ),
     Defect(
@@ -482,7 +484,7 @@ DEFECTS: Final = (
         "BUF-1",
         "What is sent while the virtual machine is paused never arrives.",
         """
-         if not self._may_write or self._writing:
+         if self._port_blocked or self._writing or not self._may_write:
 -            queue.append(data, payer)
 +            if self._running:
 +                queue.append(data, payer)
@@ -521,7 +523,7 @@ DEFECTS: Final = (
 +        for piece in self.data:
 +            if isinstance(piece, memoryview) and not piece.readonly:
 +                piece[:] = bytes(len(piece))
-         self._head = 0
+         self.head = 0
 """,
     ),
     Defect(
@@ -581,11 +583,8 @@ DEFECTS: Final = (
         "BUF-6",
         "An empty message from a client stops everything behind it.",
         """
-         head = self._head
--        if self._ends[head] > self._taken:
--            return []
-+        return []
-         last = bisect_right(self._ends, self._taken, head)
+-            if not queue.data[queue.head]:
++            if False:
 """,
     ),
     Defect(
@@ -593,10 +592,10 @@ DEFECTS: Final = (
         "BUF-6",
         "An empty buffer is in flight longer than the rules say, and a stop keeps its token back.",
         """
-         last = bisect_right(ends, taken, head)
-+        while last > head + 1 and ends[last - 2] == ends[last - 1]:
-+            last -= 1
-         if last > head:
+-        while last == len(ends) and last < len(data) and not len(data[last]):
+-            ends.append(position)
+-            last += 1
+         return last
 """,
     ),
     # Writing to the port
@@ -878,9 +877,11 @@ DEFECTS: Final = (
         "WR-8",
         "A broken driver that claims more bytes than it was offered is never noticed.",
         """
-             answer = port.write(offer)
-+            answer = min(answer, size)
-             taken = answer if 0 <= answer <= size else PORT_FAILED
+         except BaseException as error:  # noqa: BLE001 - CB-5
+             self._port_error = error
+             return PORT_NOT_NOW
++        answer = min(answer, size)
+         return self._judge(port, port_epoch, size, answer)
 """,
     ),
     Defect(
@@ -969,9 +970,9 @@ DEFECTS: Final = (
         "RD-2",
         "Of several clients only one sees what the guest says.",
         """
-                 self._deliver(frame, attachment, message)
+                 self._deliver(frame, attachment, messages)
 +                break
-         self._unref(frame, message)
+         self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -998,16 +999,16 @@ DEFECTS: Final = (
         "A message is queued although the client has just granted credit, and waits until it times out.",
         """
 +        credit = attachment.send_tokens
-         try:
-             self._callbacks.ref_msg_to_client(message)
-         except BaseException as error:  # noqa: BLE001 - CB-5
-             frame.fail(error)
-         if attachment.gone or attachment.leaving:
-             self._unref(frame, message)
-         elif not attachment.flow_control:
-             self._send(frame, attachment, message)
--        elif attachment.send_tokens and not attachment.send_queue:
-+        elif credit and not attachment.send_queue:
+         self._ref(frame, messages)
+         while messages:
+             if attachment.gone or attachment.leaving:
+                 self._unref(frame, messages)
+                 return
+             if not attachment.flow_control:
+                 count = len(messages)
+                 self._send(frame, attachment, messages)
+-            elif attachment.send_tokens and not attachment.send_queue:
++            elif credit and not attachment.send_queue:
 """,
     ),
     Defect(
@@ -1024,11 +1025,11 @@ DEFECTS: Final = (
         "RD-4",
         "Whatever the owner does on its way to removing a client still reaches that client.",
         """
--            self._set_leaving(attachment)
-             self._unref(frame, message)
-             if not attachment.gone:
-                 self._call_remove_client(frame, attachment)
-+            self._set_leaving(attachment)
+-                self._set_leaving(attachment)
+                 self._unref(frame, messages)
+                 if not attachment.gone:
+                     self._call_remove_client(frame, attachment)
++                self._set_leaving(attachment)
 """,
     ),
     Defect(
@@ -1077,9 +1078,10 @@ DEFECTS: Final = (
         "RD-4",
         "A client with a full queue is never disconnected, and gets nothing any more.",
         """
-             if not attachment.gone:
--                self._call_remove_client(frame, attachment)
-+                pass
+                 if not attachment.gone:
+-                    self._call_remove_client(frame, attachment)
++                    pass
+                 return
 """,
     ),
     Defect(
@@ -1087,10 +1089,10 @@ DEFECTS: Final = (
         "RD-5",
         "A client that never grants tokens keeps its queue for ever.",
         """
-             attachment.send_queue.append(message)
--            if not attachment.wait_timer_armed:
-+            if attachment.wait_timer_armed:
-                 self._start_wait_timer(attachment)
+                 attachment.send_queue.extend(messages[:count])
+-                if not attachment.wait_timer_armed:
++                if attachment.wait_timer_armed:
+                     self._start_wait_timer(attachment)
 """,
     ),
     Defect(
@@ -1098,10 +1100,10 @@ DEFECTS: Final = (
         "RD-5",
         "A client that never answers is never thrown out while the guest talks.",
         """
-             attachment.send_queue.append(message)
--            if not attachment.wait_timer_armed:
--                self._start_wait_timer(attachment)
-+            self._start_wait_timer(attachment)
+                 attachment.send_queue.extend(messages[:count])
+-                if not attachment.wait_timer_armed:
+-                    self._start_wait_timer(attachment)
++                self._start_wait_timer(attachment)
 """,
     ),
     Defect(
@@ -1111,7 +1113,7 @@ DEFECTS: Final = (
         """
 -            else:
 -                self._disarm_wait_timer(attachment)
-             self._send(frame, attachment, message)
+             self._send(frame, attachment, (message,))
 """,
     ),
     Defect(
@@ -1137,9 +1139,8 @@ DEFECTS: Final = (
         "RD-6",
         "A client is sent more than it asked for.",
         """
--            attachment.send_tokens -= 1
-             self._send(frame, attachment, message)
-         elif len(attachment.send_queue) >= attachment.max_send_queue_size:
+-                attachment.send_tokens -= count
+                 self._send(frame, attachment, messages[:count])
 """,
     ),
     Defect(
@@ -1226,10 +1227,10 @@ DEFECTS: Final = (
         """
              if self._running:
                  self._active = True
--            self._fan_out(frame, message)
-+                self._fan_out(frame, message)
+-            self._fan_out(frame, messages)
++                self._fan_out(frame, messages)
 +            else:
-+                self._unref(frame, message)
++                self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -1283,7 +1284,7 @@ DEFECTS: Final = (
         "LC-2",
         "A port that can take bytes again waits for them in vain.",
         """
-         self._port_owes_wakeup = False
+         self._port_owes_wakeup = self._port_blocked = False
          if self._running:
              frame = self._enter()
 -            self._write_and_read(frame)
@@ -1399,8 +1400,7 @@ DEFECTS: Final = (
         """
          self._clients.clear()
          frame = self._enter()
--        for message in messages:
--            self._unref(frame, message)
+-        self._unref(frame, messages)
          self._leave(frame)
 """,
     ),
@@ -1412,7 +1412,7 @@ DEFECTS: Final = (
          self._clients.clear()
          frame = self._enter()
 +        self._call_on_free_self_token(frame)
-         for message in messages:
+         self._unref(frame, messages)
 """,
     ),
     Defect(
@@ -1546,7 +1546,7 @@ DEFECTS: Final = (
              frame.progress = True
 -            if self._running:
 -                self._active = True
-             self._fan_out(frame, message)
+             self._fan_out(frame, messages)
 """,
     ),
     Defect(
@@ -1821,8 +1821,8 @@ DEFECTS: Final = (
         "MIG-6",
         "The destination writes the source's buffers in reverse.",
         """
--        return self.data[self._head :]
-+        return self.data[self._head :][::-1]
+-        return self.data[self.head :]
++        return self.data[self.head :][::-1]
 """,
     ),
     Defect(
@@ -1830,8 +1830,8 @@ DEFECTS: Final = (
         "MIG-6",
         "The rest of the message that was being written is lost by a migration.",
         """
--        return self.data[self._head :]
-+        return self.data[self._head + self.current :]
+-        return self.data[self.head :]
++        return self.data[self.head + self.current :]
 """,
     ),
 )

@@ -141,7 +141,12 @@ class Implementation:
 
 
 class PythonTarget:
-    """Devices of a Python implementation on ports in memory."""
+    """Devices of a Python implementation on ports in memory.
+
+    `owner_class` makes the callbacks and timers.
+    """
+
+    owner_class: type[ObjectOwner] = ObjectOwner
 
     def __init__(
         self,
@@ -191,7 +196,7 @@ class PythonTarget:
 
     def _create(self, name: str, port: str, interval: int, self_tokens: int) -> None:
         implementation = self._implementation
-        owner = ObjectOwner(name, self.host)
+        owner = self.owner_class(name, self.host)
         options: dict[str, Any] = {}
         if implementation.takes_limit:
             options["moves_per_call"] = self.moves_per_call
