@@ -16,7 +16,7 @@ from chardev_conformance.lockstep import (
 )
 from chardev_conformance.results import Found, Report
 from chardev_conformance.scenario import Scenario, ScenarioError
-from chardev_conformance.scripts import Replay
+from chardev_conformance.scripts import WEIGHTS, Replay
 from chardev_conformance.shrink import shrink
 from chardev_spec.contract import Contract
 
@@ -147,7 +147,7 @@ class _Campaign:
         self._seconds_per_step = seconds_per_step
         self._shrinks = shrinks
         # A target in a process of its own may run scenarios there, which is faster; what it finds is found again here.
-        scouts = machine is Contract and isinstance(driver, RandomDriver)
+        scouts = machine is Contract and type(driver) is RandomDriver and driver.weights is WEIGHTS
         self._scout = getattr(target, "scout", None) if scouts else None
         self._scouted = 0
         self._suspicion: str | None = None

@@ -30,16 +30,22 @@ from chardev_conformance.commands import (
     tell,
     write,
 )
-from chardev_conformance.drivers import Driver, RandomDriver
+from chardev_conformance.directed import Goal, GoalError, directed_driver, goal
+from chardev_conformance.drivers import Driver, ExhaustiveDriver, RandomDriver
+from chardev_conformance.learning import learn
 from chardev_conformance.progress import Progress
 from chardev_conformance.results import Found, Report
 from chardev_conformance.scenario import count_calls
+from chardev_conformance.scope import SCOPES
 from chardev_conformance.targets import KINDS, open_target, untested
 from chardev_conformance.trace import dumps, finding_to_json, load_all
 from chardev_spec.profiles import Profile
 
 CALLS: Final = 60_000
 """Calls of a check by default: some ten seconds on two cores."""
+
+UNLIMITED: Final = 10**18
+"""Calls of a driver that ends by itself."""
 
 LINE_SHARE: Final = 6
 """One call in so many is made over pseudo-terminals: each costs a system call or more."""
@@ -93,6 +99,31 @@ def add_parser(commands: Any) -> None:
         help="run the scenario of a trace file, and nothing else",
     )
     add(
+        "--driver",
+        choices=("random", "exhaustive", "directed"),
+        default="random",
+        help="where the scenarios come from: chance, every state of small scopes, or a search for --goal",
+    )
+    add(
+        "--scope",
+        choices=[*SCOPES],
+        action="append",
+        help="of --driver exhaustive: a scope, all when not given; may be given several times",
+    )
+    add(
+        "--goal",
+        type=_goal,
+        metavar="GOAL",
+        help="of --driver directed: a rule's id, state:WORD,... or quirk:NAME",
+    )
+    add(
+        "--learn",
+        type=number_from_0,
+        default=0,
+        metavar="ROUNDS",
+        help="of --driver random: first learn on the specification what to do more often, from what is seldom reached",
+    )
+    add(
         "--from",
         dest="first",
         type=number_from_0,
@@ -144,8 +175,8 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, profile: Profile, opened: Opened) -> int:
     if options.replay is not None:
         return _replay(options, profile, opened)
-    calls = options.steps or CALLS
-    driver = RandomDriver(_seed(options))
+    driver = _driver(options)
+    calls = options.steps or (CALLS if driver.total is None else UNLIMITED)
     if options.port is not None:
         report = Report(driver.seed)
         target = f"the bundled device on {options.port}"
@@ -161,6 +192,33 @@ def _run(options: argparse.Namespace, profile: Profile, opened: Opened) -> int:
         report = _campaign(options, profile, opened, driver, calls)
         report.not_tested = untested(opened)
     return _conclude(options, report, target, profile)
+
+
+def _driver(options: argparse.Namespace) -> Driver:
+    if options.driver == "exhaustive":
+        bar = Progress(1, "states explored")
+        scopes = [SCOPES[name] for name in options.scope or SCOPES]
+        driver = ExhaustiveDriver(scopes, lambda each: bar.show(len(each.nodes), each.scope.name))
+        bar.end()
+        return driver
+    if options.driver == "directed":
+        if options.goal is None:
+            raise UsageError(
+                "--driver directed needs a --goal: a rule's id, state:WORD,... or quirk:NAME"
+            )
+        try:
+            return directed_driver(options.goal, _seed(options) if options.seed is not None else 0)
+        except GoalError as error:
+            raise UsageError(str(error)) from None
+    seed = _seed(options)
+    return RandomDriver(seed, learn(seed, options.learn)) if options.learn else RandomDriver(seed)
+
+
+def _goal(text: str) -> Goal:
+    try:
+        return goal(text)
+    except GoalError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seed(options: argparse.Namespace) -> int:
@@ -190,7 +248,13 @@ def _replay(options: argparse.Namespace, profile: Profile, opened: Opened) -> in
 def _campaign(
     options: argparse.Namespace, profile: Profile, opened: Opened, driver: Driver, calls: int
 ) -> Report:
-    bar = Progress(calls, "calls")
+    bar = Progress(*((calls, "calls") if driver.total is None else (driver.total, "scenarios")))
+
+    def progress(report: Report) -> None:
+        bar.show(
+            report.statistics.calls if driver.total is None else report.first + report.scenarios
+        )
+
     report = run_campaign(
         opened.factory,
         driver=driver,
@@ -198,10 +262,12 @@ def _campaign(
         calls=calls,
         seconds=options.time,
         machine=profile.machine,
-        progress=lambda report: bar.show(report.statistics.calls),
+        progress=progress,
         keeps_going=options.keep_going,
     )
     bar.end()
+    if isinstance(driver, ExhaustiveDriver):
+        report.notes = driver.notes(report.statistics, report.first, report.scenarios)
     return report
 
 
@@ -238,6 +304,14 @@ def _conclude(options: argparse.Namespace, report: Report, target: str, profile:
         write(options.save, "".join(traces))
         again = shlex.join([*command, "--replay", str(options.save)])
     elif report.interrupted:
-        seed = [] if report.seed is None else ["--seed", str(report.seed)]
-        again = shlex.join([*command, *seed, "--from", str(report.first + report.scenarios)])
+        again = shlex.join(
+            [
+                *command,
+                *([] if options.driver == "random" else ["--driver", options.driver]),
+                *(part for name in options.scope or () for part in ("--scope", name)),
+                *(["--learn", str(options.learn)] if options.learn else []),
+                *([] if report.seed is None else ["--seed", str(report.seed)]),
+                *("--from", str(report.first + report.scenarios)),
+            ]
+        )
     return tell(options, report, target, profile, again)

@@ -1,5 +1,6 @@
 """Who decides what is done next: a recorded scenario, or chance."""
 
+from collections.abc import Mapping
 from random import Random
 from typing import Final
 
@@ -111,11 +112,17 @@ class RandomScript:
     """Makes calls at random: each run its own mixture, guided by the spec's state.
 
     `calls` bounds the calls of the run, nested ones included; `depth` how deep calls are nested in callbacks.
-    `errors` is the share of calls that break the contract on purpose.
+    `errors` is the share of calls that break the contract on purpose, `weights` how often each call is made.
     """
 
     def __init__(
-        self, random: Random, *, calls: int = 60, depth: int = 3, errors: float = 0.03
+        self,
+        random: Random,
+        *,
+        calls: int = 60,
+        depth: int = 3,
+        errors: float = 0.03,
+        weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
         self.random = random
         self._calls_left = calls
@@ -123,7 +130,9 @@ class RandomScript:
         self._errors = errors
         self._names = 0
         self._bytes = 0
-        self._outside = {call: weight * random.choice(MIXTURE) for call, weight in WEIGHTS.items()}
+        self.mixture = {call: random.choice(MIXTURE) for call in weights}
+        """What this run makes of each weight."""
+        self._outside = {call: weight * self.mixture[call] for call, weight in weights.items()}
         self._inside = {
             call: weight * DISTURBING.get(call, 1.0) for call, weight in self._outside.items()
         }
