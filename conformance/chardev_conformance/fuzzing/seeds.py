@@ -1,0 +1,19 @@
+"""The scenarios that a campaign begins with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chardev_conformance.fuzzing.orders import bare
+from chardev_conformance.trace import load_all
+
+SEEDS: Final = Path(__file__).parent / "seeds.jsonl.xz"
+"""Short scenarios that together reach much of the specification, those that reach most for their length first.
+
+``make fuzz-seeds`` distils them from the specification alone, run against itself.
+"""
+
+
+def read_seeds(files: Sequence[str] = ()) -> list[str]:
+    """The traces in files, each alone; raises `ScenarioError` when one cannot be read."""
+    return [bare(trace.scenario) for file in files for trace in load_all(Path(file))]

@@ -1,0 +1,53 @@
+"""Runs a campaign in this process: order, execute, decide, until time is up."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chardev_conformance.campaign import replay
+from chardev_conformance.fuzzing.campaign import Campaign
+from chardev_conformance.fuzzing.findings import (
+    finding_folders,
+    key_of,
+    name_of,
+    read_report,
+    set_state,
+)
+from chardev_conformance.fuzzing.orders import Executor
+from chardev_conformance.lockstep import TargetFactory
+from chardev_conformance.trace import load
+from chardev_spec.contract import Contract
+
+
+def run_again(
+    folder: Path, target: TargetFactory, machine: type[Contract], say: Callable[[str], None]
+) -> None:
+    """Run the traces of all findings again, and note which do not come up any more."""
+    for each in finding_folders(folder):
+        report = read_report(each)
+        finding, _ = replay(target, load(each / "trace.jsonl"), machine)
+        state = "open" if finding is not None and key_of(finding) == report["key"] else "gone"
+        if state != report["state"]:
+            set_state(each, state)
+        say(f"regression     {report['key']}: {'still there' if state == 'open' else state}")
+
+
+def run_here(
+    campaign: Campaign,
+    executor: Executor,
+    *,
+    seconds: float,
+    scenarios: int | None,
+    tick: Callable[[], None],
+    found: Callable[[str, str], None],
+) -> None:
+    """Run a campaign for so long, or until it has executed so many scenarios.
+
+    `tick` is called after each; `found` with the key and the name of each new finding.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and (scenarios is None or campaign.executed < scenarios):
+        key = campaign.commit(executor.execute(campaign.next_order()))
+        if key is not None:
+            found(key, name_of(key))
+        tick()
