@@ -67,7 +67,7 @@ PLAIN_CALLS: Final = ("start", "stop", "wakeup", "reset")
 def recording_files(where: Path, profile: str) -> list[Path]:
     """The files with recordings of a profile: `where` itself, or those in that directory named after the profile."""
     if where.is_dir():
-        return sorted(where.glob(f"{profile}*.jsonl.xz"))
+        return sorted([*where.glob(f"{profile}*.jsonl"), *where.glob(f"{profile}*.jsonl.xz")])
     return [where] if where.name.startswith(profile) else []
 
 

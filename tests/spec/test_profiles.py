@@ -210,12 +210,12 @@ def test_recordings_are_found_by_the_name_of_the_profile(tmp_path: Path) -> None
     """Further recordings would be taken for those of another release, or be passed over."""
     for name in (
         "spice-0.12.4.jsonl.xz",
-        "spice-0.12.4-more.jsonl.xz",
+        "spice-0.12.4-more.jsonl",
         "spice-0.12.4.txt",
         "README.md",
     ):
         (tmp_path / name).touch()
-    found = [tmp_path / "spice-0.12.4-more.jsonl.xz", tmp_path / "spice-0.12.4.jsonl.xz"]
+    found = [tmp_path / "spice-0.12.4-more.jsonl", tmp_path / "spice-0.12.4.jsonl.xz"]
     assert recording_files(tmp_path, "spice-0.12.4") == found
     assert recording_files(tmp_path, "spice-2015-11") == []
     assert recording_files(found[0], "spice-0.12.4") == [found[0]]
