@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check test pytest test-newer docs bench mutants spec-mutants fuzz-seeds constraints clean
+.PHONY: help check test pytest test-newer docs bench lab mutants spec-mutants fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, wher
 docs: $(ENV)/ready-to-test ## the site, in docs/_build/html
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
+lab: $(ENV)/ready-for-lab ## check and port tests on serial drivers of a guest under QEMU: UART, FTDI, CDC-ACM, virtio
+	$(RUN) -m tests.lab $(ARGS)
+
 bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
 	$(RUN) bench $(ARGS)
 
@@ -51,10 +54,10 @@ spec-mutants: $(ENV)/ready-to-test ## look for every machine-made mutant of the 
 fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz
 
-constraints: ## make constraints.txt anew: the current versions of all that `make test` installs
+constraints: ## make constraints.txt anew: the current versions of all that `make test` and `make lab` install
 	rm -rf .venv-constraints
 	$$(tools/find_python.sh) -m venv .venv-constraints
-	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[dev]'
+	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[dev,lab]'
 	{ grep '^#' constraints.txt; \
 	  .venv-constraints/bin/python -m pip --disable-pip-version-check freeze --exclude chardev; } > constraints.new
 	mv constraints.new constraints.txt
@@ -78,3 +81,7 @@ $(ENV)/ready-to-check: $(ENV)/created
 $(ENV)/ready-to-test: $(ENV)/created
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@ $(ENV)/ready-to-check
+
+$(ENV)/ready-for-lab: $(ENV)/ready-to-test
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[lab]'
+	touch $@

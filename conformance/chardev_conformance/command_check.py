@@ -93,6 +93,13 @@ def add_parser(commands: Any) -> None:
     add("--loopback", action="store_true", help="the line's TX is joined to its RX")
     add("--peer", metavar="DEVICE", help="the other end of the line, joined by a null modem")
     add(
+        "--baudrate",
+        type=number_above_0("bits a second"),
+        metavar="N",
+        help="bits a second, of a --port (default 115200)",
+    )
+    add("--rtscts", action="store_true", help="hold back by RTS and CTS, on a --port")
+    add(
         "--replay",
         type=Path,
         metavar="FILE",
@@ -150,6 +157,8 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check what was asked for; the exit status."""
     profile = profile_of(options)
+    if options.port is None and (options.baudrate or options.rtscts):
+        raise UsageError("--baudrate and --rtscts set up --port DEVICE; give that as well")
     if options.port is None and (options.loopback or options.peer):
         raise UsageError(
             "--loopback and --peer say what is at the other end of --port DEVICE; give that as well"
@@ -180,7 +189,7 @@ def _run(options: argparse.Namespace, profile: Profile, opened: Opened) -> int:
     if options.port is not None:
         report = Report(driver.seed)
         target = f"the bundled device on {options.port}"
-        with serial_line(options.port, options.peer) as lines:
+        with serial_line(report, options.port, options.peer, **_line_settings(options)) as lines:
             _on_lines(options, profile, report, lines, calls)
     elif options.target is None and isinstance(driver, RandomDriver):
         target = "the bundled device, in memory and over pseudo-terminals"
@@ -219,6 +228,12 @@ def _goal(text: str) -> Goal:
         return goal(text)
     except GoalError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _line_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were asked for; those that were not are not checked."""
+    asked = {"baudrate": options.baudrate, "rtscts": options.rtscts}
+    return {name: value for name, value in asked.items() if value}
 
 
 def _seed(options: argparse.Namespace) -> int:

@@ -4,9 +4,10 @@ The other forms (`report_junit`, `report_html`) are made from the JSON data, so 
 turned into any of them, and compared.
 """
 
+from dataclasses import asdict
 from typing import Any, Final
 
-from chardev_conformance.results import Found, Report, Verdict, by_rule
+from chardev_conformance.results import Found, LineFacts, Report, Verdict, by_rule
 from chardev_conformance.scenario import count_calls
 from chardev_conformance.trace import LEGEND, dumps, finding_to_json, readable
 from chardev_spec.profiles import Profile
@@ -46,6 +47,7 @@ def to_json(report: Report, *, target: str, profile: Profile, again: str = "") -
         "functions": {name: n for name, n in sorted(report.statistics.functions.items()) if n},
         "not_tested": report.not_tested,
         "notes": report.notes,
+        "line": asdict(report.line) if report.line else None,
         "findings": [_found_to_json(each) for each in report.found],
         "again": again,
     }
@@ -93,6 +95,8 @@ def to_text(report: Report, *, target: str, profile: Profile, again: str) -> str
     if never and not report.found:
         lines.append(f"never        {', '.join(never)}")
     lines += [f"reached      {note}" for note in report.notes]
+    if report.line is not None:
+        lines += _line_facts(report.line)
     if report.not_tested:
         lines.append(f"not tested   {', '.join(report.not_tested)}")
     planned = [rule.id for rule in RULES.values() if rule.planned]
@@ -108,6 +112,15 @@ def to_text(report: Report, *, target: str, profile: Profile, again: str) -> str
     if again:
         lines.append(f"again        {again}")
     return "\n".join(lines)
+
+
+def _line_facts(line: LineFacts) -> list[str]:
+    return [
+        f"line         {line.driver}, {line.settings or 'no tty'}",
+        f"speed        {line.bytes_per_second:,} bytes/s, {line.delay_ms:.1f} ms for one byte",
+        f"bytes        {line.written:,} written, {line.read:,} read, each accounted for",
+        f"errors       {line.errors}",
+    ]
 
 
 def _found_lines(found: Found) -> list[str]:

@@ -20,6 +20,26 @@ class Found:
 
 
 @dataclass(slots=True)
+class LineFacts:
+    """What was measured on a real serial line."""
+
+    driver: str
+    """As the kernel names it."""
+    settings: str
+    """Read back from the driver; empty for what is no tty."""
+    delay_ms: float
+    """From the write of one byte until it was read, the median of several."""
+    bytes_per_second: int
+    """From the port to its peer, while nothing else was done."""
+    errors: str
+    """What the drivers at both ends counted meanwhile."""
+    written: int = 0
+    """Bytes that the device wrote; every one arrived."""
+    read: int = 0
+    """Bytes that the device read; every one that was sent."""
+
+
+@dataclass(slots=True)
 class Report:
     """What a check did and found; without a seed nothing was left to chance."""
 
@@ -39,6 +59,8 @@ class Report:
     """How many scenarios the driver has, None without end."""
     notes: list[str] = field(default_factory=list)
     """What the driver reached, in words."""
+    line: LineFacts | None = None
+    """Of a check over one real line."""
 
     @property
     def finding(self) -> Finding | None:

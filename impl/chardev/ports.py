@@ -11,13 +11,14 @@ A read of nothing but an end (`b""`), or a final error, means that the peer hung
 was unplugged: `hung_up` says so, and the read callback has nothing to read.
 
 Line settings are not redone here: `open_tty` leaves them to the serial line library `serialx`, the
-optional extra `serial`.
+optional extra `serial`, reads them back, and names what the driver refused.
 Closing a line with a stalled peer would block until its output drained (31 s on a 16550A), so what
-is still queued in the kernel is dropped first.
+is still queued in the kernel is dropped first, or, where a driver cannot do that, left to a thread.
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -28,9 +29,18 @@ import stat
 import termios
 import tty
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from .interfaces import PORT_FAILED, PORT_NOT_NOW
+from .line_settings import (
+    LineErrors,
+    LineSettings,
+    driver_of,
+    read_errors,
+    read_settings,
+    refused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +73,9 @@ _PIECES_MAX: Final = 1024
 
 # Bytes of the first piece of a batch (16 KiB, mostly of one kind) from which on writev is cheaper than a copy.
 _JOINED_BELOW: Final = 1024
+
+# What most adapters and consoles are set to.
+_BAUDRATE: Final = 115200
 
 
 class PortError(Exception):
@@ -198,16 +211,42 @@ class TtyPort(DescriptorPort):
     def __init__(self, line: Any, name: str) -> None:
         super().__init__(line.fileno(), name)
         self._line = line
+        self._errors_before = read_errors(self.fileno())
 
     @property
     def line(self) -> Any:
         """The `serialx` object, for modem lines and other settings; do not read or write it."""
         return self._line
 
+    def settings(self) -> LineSettings:
+        """Read back what the line is set to.
+
+        Raises:
+            OSError: the line was unplugged.
+            ValueError: the port was closed.
+        """
+        return read_settings(self.fileno())
+
+    def errors(self) -> LineErrors | None:
+        """What went wrong on the line since it was opened; None if its driver does not count.
+
+        Raises:
+            ValueError: the port was closed.
+        """
+        now = read_errors(self.fileno())
+        if now is None or self._errors_before is None:
+            return None
+        return now - self._errors_before
+
     def _close(self, descriptor: int) -> None:
         with contextlib.suppress(OSError, termios.error):
             termios.tcflush(descriptor, termios.TCOFLUSH)
-        self._line.close()
+        if _queued(descriptor):
+            # A driver that cannot take back what it has queued makes the close wait for its peer,
+            # 30 s as a rule; only a thread can leave it to that, and the program's end ends it.
+            Thread(target=self._line.close, name=f"close {self.name}", daemon=True).start()
+        else:
+            self._line.close()
 
 
 class SocketPort(DescriptorPort):
@@ -240,16 +279,17 @@ def open_pty_pair() -> tuple[PtyPort, PtyPort]:
     return PtyPort(master, f"master of {name}"), PtyPort(slave, name)
 
 
-def open_tty(path: str, baudrate: int = 115200, **settings: Any) -> TtyPort:
+def open_tty(path: str, baudrate: int | None = None, **settings: Any) -> TtyPort:
     """Open a serial line, exclusively, in raw mode, with low latency where it can be had.
 
-    `baudrate` is in bits a second.
+    `baudrate` is in bits a second; without it 115200, where the line has a rate at all.
     `settings` are those of `serialx.Serial`: `parity`, `stopbits`, `byte_size`, `rtscts`,
-    `xonxoff`, and so on.
+    `xonxoff`, `low_latency`, and so on.
+    What is given here is read back: a driver that did something else has refused it.
 
     Raises:
         PortError: `serialx` is not installed; or the path does not exist, is no tty, is in use or
-            not permitted; or the line does not have such a setting.
+            not permitted; or the line does not have such a setting, or its driver refused one.
     """
     try:
         import serialx  # noqa: PLC0415 - optional
@@ -258,21 +298,42 @@ def open_tty(path: str, baudrate: int = 115200, **settings: Any) -> TtyPort:
             f"open_tty: cannot open {path}: line settings need the library serialx; "
             "install it with: python -m pip install 'chardev[serial]'"
         ) from error
-    os.close(_open(path, "open_tty", want_tty=True))
+    asked = settings if baudrate is None else {"baudrate": baudrate, **settings}
     line = None
+    # Our own descriptor can still be asked when the library has given up.
+    descriptor = _open(path, "open_tty", want_tty=True)
     try:
         serial_class: Any = serialx.Serial
-        line = serial_class(path, baudrate, **settings)
+        line = serial_class(path, baudrate or _BAUDRATE, **settings)
         line.open()
+        _check_settings(path, asked, descriptor)
         return TtyPort(line, path)
     except OSError as error:
         _close_quietly(line)
+        # The C library's words for parity or byte size that were not taken.
+        if error.errno == errno.EINVAL:
+            _check_settings(path, asked, descriptor)
         raise _port_error("open_tty", path, error) from error
+    except PortError:
+        _close_quietly(line)
+        raise
     except (TypeError, ValueError, serialx.SerialException) as error:
         _close_quietly(line)
         raise PortError(
             f"open_tty: {path} cannot be set up: {error}; change the line settings"
         ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _check_settings(path: str, asked: dict[str, Any], descriptor: int) -> None:
+    """Raise `PortError` if the driver did otherwise than it was asked."""
+    not_done = refused(asked, read_settings(descriptor))
+    if not_done:
+        raise PortError(
+            f"open_tty: {path} cannot be set up: the driver {driver_of(path)} refused "
+            f"{', '.join(not_done)}; change the line settings"
+        )
 
 
 def open_character_device(path: str) -> CharacterDevicePort:
@@ -369,6 +430,14 @@ def _open(path: str, where: str, *, want_tty: bool) -> int:
     if want_tty:
         raise PortError(f"{where}: {path} is not a tty; use open_character_device")
     raise PortError(f"{where}: {path} is a tty and needs line settings; use open_tty")
+
+
+def _queued(descriptor: int) -> int:
+    """How many bytes the driver of a tty still has to send; 0 if it does not say."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(descriptor, termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def _close_quietly(line: Any) -> None:

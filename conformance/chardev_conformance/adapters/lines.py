@@ -15,14 +15,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
+from statistics import median
 from typing import Final
 
-from chardev.ports import DescriptorPort, PortError, open_port, open_pty_pair
+from chardev.line_settings import LineErrors, driver_of
+from chardev.ports import DescriptorPort, PortError, TtyPort, open_port, open_pty_pair
 from chardev_conformance.adapters.device import DeviceTarget
 from chardev_conformance.campaign import conclude
 from chardev_conformance.drivers import CALLS_PER_SCENARIO
 from chardev_conformance.lockstep import Finding, Lockstep
-from chardev_conformance.results import Report
+from chardev_conformance.results import LineFacts, Report
 from chardev_conformance.scenario import Answer, Scenario, Step
 from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_spec.contract import Contract
@@ -34,8 +36,14 @@ SIZE_FACTOR: Final = 509
 READ_LIMIT: Final = 4096
 """The most that one read takes: what a tty gives at once."""
 
-SETTLE_SECONDS: Final = 5.0
-"""How long bytes may be under way on a line before they count as lost."""
+SETTLE_SECONDS: Final = 2.0
+"""How long a line may be silent before bytes that were under way count as lost."""
+
+MEASURE_SECONDS: Final = 0.5
+"""How long the rate of a line is measured."""
+
+DELAYS: Final = 9
+"""How often the delay of one byte is measured."""
 
 
 class LineError(Exception):
@@ -96,16 +104,33 @@ class Line:
             self.peer_left = True
             self.peer.close()
 
+    def before_call(self) -> None:
+        """Its own turn before each call outside: a line that can be unplugged is, here."""
+
     def settle(self) -> None:
-        """Wait until every byte that is under way has arrived."""
+        """Wait until every byte that is under way has arrived, or nothing moves any more."""
         end = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < end:
             moved = self.drain()
             moved = self.read_once() or moved
-            if not moved:
-                if self.peer_left or (self.received == self.taken and self.read == self.sent):
-                    return
+            if moved:
+                end = time.monotonic() + SETTLE_SECONDS
+            elif self.peer_left or (self.received == self.taken and self.read == self.sent):
+                return
+            else:
                 time.sleep(0.001)
+
+    def errors(self) -> dict[str, LineErrors]:
+        """What the drivers counted since the line was opened, by the name of each end that counts."""
+        ports = [port for port in (self.port, self.peer) if isinstance(port, TtyPort)]
+        counted = {port.name: port.errors() for port in ports if not port.closed}
+        return {name: errors for name, errors in counted.items() if errors is not None}
+
+    def lost_by_driver(self) -> str:
+        """What a driver counted that loses or changes bytes; empty when it is not to blame."""
+        return "; ".join(
+            f"{name}: {errors}" for name, errors in self.errors().items() if errors.lost_or_changed
+        )
 
     def difference(self) -> Finding | None:
         """What arrived otherwise than it was sent; a peer that left may have missed the end."""
@@ -153,6 +178,7 @@ class LineScript:
     def step(self, lockstep: Lockstep) -> Step | None:
         """The next call outside; before it the peers have their turn."""
         for line in self._lines.values():
+            line.before_call()
             self._let_peer_act(line)
         return self._enlarge(self._script.step(lockstep))
 
@@ -203,7 +229,7 @@ def run_on_lines(
 ) -> None:
     """Go on with a check over real lines until it has made `calls` calls; add to its report.
 
-    Raises `LineError` when a line cannot be opened.
+    Raises `LineError` when a line cannot be opened, or when its driver says that it lost bytes.
     """
     begin = time.monotonic()
     before = report.seconds
@@ -242,6 +268,8 @@ def _run_scenario(
         if finding is None:
             for line in lines.values():
                 line.settle()
+                if line.lost_by_driver():
+                    raise LineError(_bad_line(line))
             finding = next(filter(None, [line.difference() for line in lines.values()]), None)
         if finding is not None:
             conclude(report, DeviceTarget, lockstep.performed, finding, machine)
@@ -265,23 +293,30 @@ def pseudo_terminals(scenario: Scenario) -> dict[int, Line]:
 
 
 @contextmanager
-def serial_line(path: str, peer_path: str | None) -> Iterator[OpenLines]:
+def serial_line(
+    report: Report, path: str, peer_path: str | None, **settings: object
+) -> Iterator[OpenLines]:
     """A real line: `path` with a loopback plug, or joined to `peer_path` by a null modem.
 
+    `settings` are those of `chardev.ports.open_tty`, for both ends.
+    What is measured on the line goes to the report.
     Raises `LineError` when one cannot be opened, or when bytes are lost on the way before the check begins.
     """
     with ExitStack() as closing:
         try:
-            port = closing.enter_context(open_port(path))
-            peer = closing.enter_context(open_port(peer_path)) if peer_path is not None else None
+            port = closing.enter_context(open_port(path, **settings))
+            peer = None
+            if peer_path is not None:
+                peer = closing.enter_context(open_port(peer_path, **settings))
         except PortError as error:
             raise LineError(str(error)) from None
         _discard(port, peer)
-        _try_out(port, peer, path)
+        _try_out(port, peer)
+        facts = report.line = _measure(port, peer)
 
         def open_lines(scenario: Scenario) -> dict[int, Line]:
             scenario.ports = {"p1": scenario.ports["p1"]}
-            return {1: _Kept(port, peer)}
+            return {1: _Kept(port, peer, facts)}
 
         yield open_lines
 
@@ -289,8 +324,15 @@ def serial_line(path: str, peer_path: str | None) -> Iterator[OpenLines]:
 class _Kept(Line):
     """A line that outlives the scenario."""
 
+    def __init__(self, port: DescriptorPort, peer: DescriptorPort | None, facts: LineFacts) -> None:
+        super().__init__(port, peer)
+        self._facts = facts
+
     def close(self) -> None:
         """Leave both ends open, and empty: the next scenario begins with a quiet line."""
+        self._facts.written += len(self.taken)
+        self._facts.read += len(self.read)
+        self._facts.errors = _errors_in_words(self)
         _discard(self.port, self.peer)
 
 
@@ -304,7 +346,7 @@ def _discard(port: DescriptorPort, peer: DescriptorPort | None) -> None:
             time.sleep(0.001)
 
 
-def _try_out(port: DescriptorPort, peer: DescriptorPort | None, path: str) -> None:
+def _try_out(port: DescriptorPort, peer: DescriptorPort | None) -> None:
     """Send a few bytes and wait for them: a plug that is missing is no finding about a device."""
     line = Line(port, peer)
     line.write(b"chardev\n", 1)
@@ -313,7 +355,52 @@ def _try_out(port: DescriptorPort, peer: DescriptorPort | None, path: str) -> No
     if line.difference() is not None:
         other = "loopback plug (TX joined to RX)" if peer is None else "null modem to --peer"
         raise LineError(
-            f"{path}: sent 8 bytes, {len(line.received)} came through; "
+            f"{port.name}: sent 8 bytes, {len(line.received)} came through; "
             f"check the {other}, and that the line does no echo"
         )
-    _discard(port, peer)
+
+
+def _measure(port: DescriptorPort, peer: DescriptorPort | None) -> LineFacts:
+    """How fast the line is, and what its driver says of it.
+
+    Raises `LineError` when bytes are lost or changed on the way: a bad cable is no finding about a device.
+    """
+    line = Line(port, peer)
+    delays = []
+    for number in range(DELAYS):
+        begin = time.monotonic()
+        line.write(bytes([number]), 1)
+        while len(line.received) <= number and time.monotonic() - begin < SETTLE_SECONDS:
+            line.drain()
+        delays.append(time.monotonic() - begin)
+    before, begin = len(line.received), time.monotonic()
+    while time.monotonic() - begin < MEASURE_SECONDS:
+        line.write(bytes(range(256)) * 4, 1)
+        line.drain()
+    line.settle()
+    seconds = time.monotonic() - begin
+    if line.difference() is not None:
+        raise LineError(_bad_line(line))
+    return LineFacts(
+        driver=driver_of(port.name),
+        settings=str(port.settings()) if isinstance(port, TtyPort) else "",
+        delay_ms=round(median(delays) * 1000, 3),
+        bytes_per_second=round((len(line.received) - before) / seconds),
+        errors=_errors_in_words(line),
+    )
+
+
+def _errors_in_words(line: Line) -> str:
+    errors = line.errors()
+    if not errors:
+        return "not counted by this driver"
+    return "; ".join(f"{name}: {each}" for name, each in errors.items())
+
+
+def _bad_line(line: Line) -> str:
+    """A line that loses or changes bytes: how many, and what the drivers say."""
+    return (
+        f"{line.port.name}: the line loses or changes bytes: {len(line.taken)} sent and {len(line.received)} "
+        f"received, {len(line.sent)} sent back and {len(line.read)} read; errors: {_errors_in_words(line)}; "
+        "check the cable, the settings at both ends, or try a lower --baudrate"
+    )

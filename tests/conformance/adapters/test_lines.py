@@ -1,6 +1,7 @@
 """The check over real lines: pseudo-terminals, a loopback plug, a null modem, and lines that lie."""
 
 import os
+import re
 import threading
 import tty
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from select import select
 
 import pytest
 
+from chardev.line_settings import LineErrors
+from chardev.ports import TtyPort
 from chardev_conformance.adapters import lines as lines_module
 from chardev_conformance.adapters.lines import (
     Line,
@@ -23,8 +26,11 @@ from chardev_conformance.scenario import Scenario
 
 
 @contextmanager
-def relayed(joined: dict[int, int]) -> Iterator[None]:
-    """Carry what is read from each descriptor to the one it is joined to, until the end of the block."""
+def relayed(joined: dict[int, int], *, lose: bytes = b"") -> Iterator[None]:
+    """Carry what is read from each descriptor to the one it is joined to, until the end of the block.
+
+    The bytes `lose` never arrive.
+    """
     stop_read, stop_write = os.pipe()
 
     def carry() -> None:
@@ -33,7 +39,7 @@ def relayed(joined: dict[int, int]) -> Iterator[None]:
             if stop_read in ready:
                 return
             for descriptor in ready:
-                data = os.read(descriptor, 4096)
+                data = os.read(descriptor, 4096).translate(None, lose)
                 while data:
                     data = data[os.write(joined[descriptor], data) :]
 
@@ -82,7 +88,7 @@ def test_a_loopback_plug_holds() -> None:
     with (
         raw_pty() as (master, path),
         relayed({master: master}),
-        serial_line(path, None) as lines,
+        serial_line(report, path, None) as lines,
     ):
         run_on_lines(report, lines, calls=600)
     assert report.finding is None
@@ -97,18 +103,67 @@ def test_a_null_modem_holds() -> None:
         raw_pty() as (near, near_path),
         raw_pty() as (far, far_path),
         relayed({near: far, far: near}),
-        serial_line(near_path, far_path) as lines,
+        serial_line(report, near_path, far_path) as lines,
     ):
         run_on_lines(report, lines, calls=600)
     assert report.finding is None
     assert report.statistics.calls >= 600
+    facts = report.line
+    assert facts is not None
+    assert (facts.driver, facts.settings, facts.errors) == (
+        "pty_slave",
+        "115200 8N1",
+        "not counted by this driver",
+    )
+    assert min(facts.written, facts.read, facts.bytes_per_second, facts.delay_ms) > 0
+
+
+def test_a_line_that_loses_bytes_is_no_finding() -> None:
+    """A bad cable would be reported as a defect of the device."""
+    pytest.importorskip("serialx", reason="python -m pip install 'chardev[serial]'")
+    with (
+        raw_pty() as (master, path),
+        relayed({master: master}, lose=b"\x50"),
+        pytest.raises(LineError) as raised,
+        serial_line(Report(seed=1), path, None),
+    ):
+        pass
+    assert re.fullmatch(
+        rf"{path}: the line loses or changes bytes: \d+ sent and \d+ received, \d+ sent back and \d+ read; "
+        "errors: not counted by this driver; check the cable, the settings at both ends, or try a lower --baudrate",
+        str(raised.value),
+    )
+
+
+class CountingPort(TtyPort):
+    """A serial line whose driver says that it lost bytes."""
+
+    def errors(self) -> LineErrors:
+        return LineErrors(frame=0, parity=0, overrun=3, buffer_overrun=0, breaks=1)
+
+
+def test_an_overrun_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the driver lost would be blamed on the device, or go unnoticed when the counts happen to agree."""
+    pytest.importorskip("serialx", reason="python -m pip install 'chardev[serial]'")
+    monkeypatch.setattr("chardev.ports.TtyPort", CountingPort)
+    with (
+        raw_pty() as (master, path),
+        relayed({master: master}),
+        serial_line(Report(seed=1), path, None) as lines,
+        pytest.raises(LineError, match=f"errors: {path}: overrun 3, breaks 1; check the cable"),
+    ):
+        run_on_lines(Report(seed=1), lines, calls=100)
 
 
 def test_a_missing_plug_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line without its loopback plug would be reported as a defect of the device."""
     monkeypatch.setattr(lines_module, "SETTLE_SECONDS", 0.2)
     pytest.importorskip("serialx", reason="python -m pip install 'chardev[serial]'")
-    with raw_pty() as (_, path), pytest.raises(LineError) as raised, serial_line(path, None):
+    with (
+        raw_pty() as (_, path),
+        pytest.raises(LineError) as raised,
+        serial_line(Report(seed=1), path, None),
+    ):
         pass
     assert str(raised.value) == (
         f"{path}: sent 8 bytes, 0 came through; "
@@ -118,7 +173,10 @@ def test_a_missing_plug_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_that_is_not_there() -> None:
     """A path that names nothing would end in a traceback."""
-    with pytest.raises(LineError) as raised, serial_line("/dev/chardev-is-not-there", None):
+    with (
+        pytest.raises(LineError) as raised,
+        serial_line(Report(seed=1), "/dev/chardev-is-not-there", None),
+    ):
         pass
     assert str(raised.value) == (
         "open_port: /dev/chardev-is-not-there does not exist; plug it in, or give another path"

@@ -1,0 +1,160 @@
+"""``python -m tests.lab``: the check and the port tests on real serial drivers, in a guest that QEMU emulates.
+
+One line a device, with the driver as the kernel names it.
+Exit status 0 when all hold, 1 when something failed (the log says where), 2 for wrong use, 3 when there is no guest.
+"""
+
+# What a command prints is its result.
+# ruff: noqa: T201
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tests.lab.kernel import LabError, check_tools, kernel_image
+from tests.lab.machine import UNBOUNDED, WIRES, command
+from tests.lab.wires import End, Monitor, Wire
+
+PROJECT: Final = Path(__file__).parents[2]
+FOLDER: Final = PROJECT / ".lab"
+"""Kernel and logs; git ignores it."""
+
+SECONDS: Final = 300
+"""How long the guest may run before it counts as stuck; some three times what it needs."""
+
+BOOT_SECONDS: Final = 90
+"""How long it may take to say its first word."""
+
+
+class Lab:
+    """The host's side: obeys the guest, and prints what it reports."""
+
+    def __init__(self, sockets: Path) -> None:
+        self.sockets = sockets
+        self.monitor = Monitor()
+        self.ends = {
+            name: End(sockets / name, unbounded=name in UNBOUNDED)
+            for pair in WIRES.values()
+            for name in pair
+        }
+        self.wires = {
+            name: Wire(self.ends[one], self.ends[two]) for name, (one, two) in WIRES.items()
+        }
+        self.failed: list[str] = []
+        self.up = asyncio.Event()
+        self.done = False
+
+    async def listen(self) -> None:
+        """Be there before QEMU is."""
+        await self.monitor.listen(self.sockets / "monitor")
+        await asyncio.start_unix_server(self._obey, self.sockets / "control")
+        for end in self.ends.values():
+            await end.plug()
+
+    async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the guest's questions, one after the other; the last one says that it is done."""
+        while line := await reader.readline():
+            question = json.loads(line)
+            try:
+                answer = await self._do(**question)
+            except Exception as error:  # noqa: BLE001 - the guest's check fails by it, and says so
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            writer.write(json.dumps(answer).encode() + b"\n")
+
+    async def _do(self, do: str, what: str = "", **details: Any) -> dict[str, Any]:
+        match do:
+            case "hello":
+                self.up.set()
+            case "say":
+                print(what, flush=True)
+            case "fail":
+                self.failed.append(what)
+                print(f"{what}\n{details['traceback']}", flush=True)
+            case "done":
+                self.done = True
+            case "stall":
+                self.wires[what].flowing.clear()
+            case "flow":
+                self.wires[what].flowing.set()
+            case "pull":
+                await self.ends[what].pull()
+            case "plug":
+                await self.ends[what].plug()
+                await self.ends[what].connected()
+            case "break":
+                await self.monitor.ask("chardev-send-break", id=what)
+            case _:
+                raise ValueError(f"{do}: not among the things that the lab does")
+        return {}
+
+
+async def run(image: Path, only: str, log: Path) -> int:
+    """Boot the guest and be its host until it ends; the exit status."""
+    guest = (
+        f"cd {shlex.quote(str(PROJECT))} && export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 && "
+        f"exec {shlex.quote(sys.executable)} -m tests.lab.guest {shlex.quote(only)}"
+    )
+    with tempfile.TemporaryDirectory(prefix="chardev-lab-") as sockets, log.open("wb") as output:
+        lab = Lab(Path(sockets))
+        await lab.listen()
+        begin = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *command(image, Path(sockets), guest),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        carrying = [asyncio.create_task(wire.carry()) for wire in lab.wires.values()]
+        try:
+            async with asyncio.timeout(BOOT_SECONDS):
+                booted = asyncio.create_task(lab.up.wait())
+                ended = asyncio.create_task(process.wait())
+                await asyncio.wait((booted, ended), return_when=asyncio.FIRST_COMPLETED)
+            print(f"guest up after {time.monotonic() - begin:.0f} s: {image.name}", flush=True)
+            async with asyncio.timeout(SECONDS):
+                await ended
+        except TimeoutError:
+            lab.failed.append(f"the guest was stopped after {time.monotonic() - begin:.0f} s")
+            print(lab.failed[-1])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+            for task in carrying:
+                task.cancel()
+        seconds = time.monotonic() - begin
+    if not lab.done and not lab.failed:
+        lab.failed.append("the guest ended before its checks were done")
+        print(lab.failed[-1])
+    if lab.failed:
+        print(f"lab: {len(lab.failed)} failed in {seconds:.0f} s; the guest's log: {log}")
+        return 1
+    print(f"lab: all hold, {seconds:.0f} s")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="the devices whose name contains this"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        check_tools()
+        return asyncio.run(run(kernel_image(FOLDER), options.only, FOLDER / "guest.log"))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
