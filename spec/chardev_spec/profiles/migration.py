@@ -3,7 +3,7 @@
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.errors import CannotMarshallError
 from chardev_spec.profiles.quirk import BOTH, Quirk, low_bits, no_steps
-from chardev_spec.record import Record, decode_record, write_data
+from chardev_spec.record import MigrateData, Record, decode_record, write_data
 from chardev_spec.state import Buffer, Marshalled, Origin, Place
 
 
@@ -38,13 +38,23 @@ class MarshallDoesNotSeal(Quirk):
 
 
 class MarshalledCountsLoseHighBits(Quirk):
-    """MIG-2, TOK-5: the record has the low 32 bits of each count, also without flow control."""
+    """MIG-2, TOK-5: the record has the low 32 bits of each count, also without flow control.
+
+    It takes `RestoreChecksNothing` as well to make the tokens in the write data that many.
+    """
 
     releases = BOTH
 
     def marshalled_count(self, client: int, count: int) -> int:
         """The low bits."""
         return low_bits(count, 32)
+
+    def migrate_data_marshall(self, frame: Frame) -> MigrateData:
+        """The tokens in the write data lose their high bits as well."""
+        data = super().migrate_data_marshall(frame)
+        client = self.clients.newest_first().pop(0)
+        tokens = low_bits(self.in_flight(client) - self.held_price(client), 32)
+        return data._replace(record=data.record._replace(write_client_tokens=tokens))
 
 
 class RestoreChecksNothing(Quirk):
