@@ -1,14 +1,12 @@
-"""Proofs about the specification.
+"""Proofs about the specification: every invariant, for every state and every nested call.
 
-Under construction, and nothing rests on it yet: no command and no page claims that an invariant is proved.
-Every action of `chardev_spec` is written in a subset of Python that can be run on symbolic values, and
-`check_source` refuses what leaves it.
-The modules here run that text on symbolic values, cut it at its callbacks, and put the invariants to a solver;
-`mutation` makes defective copies of it, to show what a check of the specification is worth.
-Until the proofs are complete and tested themselves, the invariants are checked by running them, at every callback
-point.
+Theory of operation
+===================
+The functions of `chardev_spec` that the runner executes are run on symbolic values (`values`), over tables of any
+number of rows (`tables`, `state`), path by path (`explore`).
+They are cut at callbacks and at loop heads (`cuts`); there the invariants (`templates`) and what suspended callers rely
+on (`rely`) are proved, and the state becomes an arbitrary one that satisfies them.
+`functions` gathers the verdicts of one function, `prover` those of all, `command` prints them.
+
+`mutation` makes mutants of the specification, to see what the proofs are worth; it imports no solver.
 """
-
-from chardev_spec.lint import Finding, check_source
-
-__all__ = ["Finding", "check_source"]

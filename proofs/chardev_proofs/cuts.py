@@ -24,14 +24,22 @@ import ctypes
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from types import GeneratorType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import z3
 
 from chardev_proofs.explore import Path, PathEnd, ReplayError, other_names, restart_names
-from chardev_proofs.machine import PROCEDURES, ProcedureCall
-from chardev_proofs.rely import BALANCED_BOOLS, BALANCED_COUNTS, device_rely, row_rely
+from chardev_proofs.machine import PROCEDURES, Procedure, ProcedureCall, written_count
+from chardev_proofs.rely import (
+    BALANCED_BOOLS,
+    BALANCED_COUNTS,
+    ONLY_THE_WRITER_COMPLETES,
+    WRITERS_OWN,
+    device_rely,
+    row_rely,
+)
 from chardev_proofs.state import (
     DEVICE_KINDS,
     SymHandles,
@@ -65,12 +73,6 @@ EVERYWHERE: Final = (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER)
 ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
 
 
-def written_count(version: Version) -> z3.ArithRef:
-    """How many buffers wait for their price to return."""
-    place = Place.WRITTEN.value
-    return version.fold(lambda view: choose(view["place"] == place, z3.IntVal(1), z3.IntVal(0)))
-
-
 ANNOUNCED: Final = "freed_tokens_are_announced"
 """The invariant from which a reset exempts clients for a while."""
 
@@ -78,7 +80,9 @@ KEPT: Final[dict[str, Callable[[SymState], z3.BoolRef]]] = {
     "destroyed": lambda state: state.device.terms["destroyed"],
     "not sealed": lambda state: z3.Not(state.device.terms["sealed"]),
     "not awaiting": lambda state: state.device.terms["awaiting"] == 0,
-    "nothing is written": lambda state: written_count(state.buffers.version) == 0,
+    "nothing is written": lambda state: z3.Or(
+        state.device.terms["destroyed"], written_count(state.buffers.version) == 0
+    ),
 }
 """Facts about the device that a loop head does not forget, if they hold there."""
 
@@ -124,6 +128,10 @@ class BaseState:
         return self._ordered
 
 
+Named: TypeAlias = Callable[[z3.ArithRef], z3.BoolRef]
+"""Whether a list names a client, as the list was at some moment."""
+
+
 class Entry:
     """What the function found, as far as it must give it back."""
 
@@ -137,11 +145,20 @@ class Entry:
         self.pushing = z3.Function(f"entry.pushing{self.held}", NUMBER, TRUTH)
         self.exempt = z3.Function(f"entry.exempt{self.held}", NUMBER, TRUTH)
 
-    def facts(self) -> list[z3.BoolRef]:
-        """What the invariants say of them: nothing is negative, and outside there is nothing."""
+    def facts(self, procedure: Procedure | None) -> list[z3.BoolRef]:
+        """What the invariants say of them: nothing is negative, and outside there is nothing.
+
+        A procedure finds what its caller holds.
+        """
         terms = self.terms
         counts = [terms[name] for name in BALANCED_COUNTS]
+        given = []
+        if procedure is not None:
+            given = [terms["frames"] > 0, z3.Or(terms["destroyed"], self.held >= procedure.releases)]
+            if procedure.holds:
+                given += [z3.Not(terms["destroyed"]), *[terms[name] for name in procedure.holds]]
         return [
+            *given,
             terms["frames"] >= 0,
             *[count >= 0 for count in counts],
             z3.Or(terms["destroyed"], self.held >= 0),
@@ -231,7 +248,7 @@ class Reshaper:
             return SymBytes(term), ("bytes", number)
         if isinstance(value, (SymHandles, SymMessages)):
             if id(value) not in self.lists:
-                left = fresh("left")
+                left = value.left if z3.is_int_value(value.left) else fresh("left")
                 self.state.path.later_facts.append(left >= 0)
                 new: Any
                 if isinstance(value, SymMessages):
@@ -242,7 +259,7 @@ class Reshaper:
                     new.exact = False
                 self.lists[id(value)] = (len(self.lists), new)
             number, new = self.lists[id(value)]
-            return new, (type(value).__name__, number)
+            return new, (type(value).__name__, number, z3.is_int_value(new.left))
         if isinstance(value, Frame):
             shape = []
             for name in value.__slots__:
@@ -296,7 +313,8 @@ class Cuts:
         self.base_pushes: list[z3.ArithRef] = []
         self.previous: Moment | None = None
         # The lists that name whoever is exempt beside those of the entry; None when that is not known.
-        self.naming: list[SymHandles] | None = []
+        self.naming: list[Named] | None = []
+        self.cuts = 0
         self.ordered = fresh("ordered", TRUTH)
         self.pairs: set[tuple[int, int]] = set()
         self.outside: z3.BoolRef | None = None
@@ -305,7 +323,9 @@ class Cuts:
 
     # What is known
 
-    def replace(self, device: dict[str, Any], *, rely_on: Moment | None) -> None:
+    def replace(
+        self, device: dict[str, Any], *, rely_on: Moment | None, writer: bool = False
+    ) -> None:
         """The state becomes another one, of which the invariants are known and, if asked for, the rely."""
         state = self.state
         before_it = Moment.of(state)
@@ -331,14 +351,17 @@ class Cuts:
             return
         if rely_on is not None:
             self.previous = rely_on
-            for _, fact in device_rely(rely_on.device, rely_on.device, device):
-                state.know(fact)
-            state.know(self._only_the_writer_completes(rely_on.device, rely_on.versions[1]))
+            for name, fact in device_rely(rely_on.device, rely_on.device, device):
+                if not (writer and name in WRITERS_OWN):
+                    state.know(fact)
+            if not writer:
+                state.know(self._only_the_writer_completes(rely_on.device, rely_on.versions[1]))
         for limit, first in zip(
             [each["handle"] for each in self.moment.counters], self.entry.limits, strict=True
         ):
             state.know(limit >= first)
-        state.know(device["frames"] == self.entry.terms["frames"] + 1)
+        # A procedure's frame is its caller's: it is on the stack already.
+        state.know(device["frames"] == self.entry.terms["frames"] + (0 if self.called else 1))
         state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
         for invariant, template in self.templates:
             if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
@@ -384,14 +407,11 @@ class Cuts:
         return facts
 
     def _announcement_facts(self, view: View) -> list[z3.BoolRef]:
-        """What is known of the freed tokens of a client: since the last cut, or since the entry."""
-        handle, now = view["handle"], self.announced(self.moment, view)
+        """What is known of the freed tokens of a client since the entry."""
+        handle = view["handle"]
         facts = [self.entry.exempt_fact(handle)]
-        if self.previous is not None:
-            version = self.previous.versions[0]
-            before_it = self.announced(self.previous, version.view(handle))
-            facts.append(z3.Implies(z3.Or(z3.Not(version.alive(handle)), before_it), now))
-        elif self.naming is not None:
+        if self.naming is not None:
+            now = self.announced(self.moment, view)
             facts.append(z3.Or(now, self.exempt(handle, self.naming)))
         return facts
 
@@ -484,9 +504,15 @@ class Cuts:
                 return template.of(state, view)
         return z3.BoolVal(val=True)
 
-    def exempt(self, client: z3.ArithRef, lists: list[SymHandles]) -> z3.BoolRef:
+    def exempt(self, client: z3.ArithRef, named: "list[Named]") -> z3.BoolRef:
         """Who need not have been told: who was exempt at the entry, and whom this frame's lists still name."""
-        return z3.Or(self.entry.exempt(client), *[each.names(client) for each in lists])
+        return z3.Or(self.entry.exempt(client), *[each(client) for each in named])
+
+    def _naming(self, word: str) -> "list[Named] | None":
+        """The lists that name whoever is exempt, as they are now."""
+        if word == "unknown":
+            return None
+        return [each.naming() for each in self.state.lists] if word == "lists" else []
 
     # What is proved
 
@@ -498,9 +524,11 @@ class Cuts:
     def rely_claims(self) -> list[Claim]:
         """That the segment did nothing that the frames below rely on not being done."""
         entry, old, new = self.entry.terms, self.moment, Moment.of(self.state)
+        writer = self.called is not None and self.called.writer
         claims = [
             Claim(f"rely: {name}", ("CB-1",), fact)
             for name, fact in device_rely(entry, old.device, new.device)
+            if not (writer and name in WRITERS_OWN)
         ]
         limit = self.state.clients.counters["handle"]
         used = z3.And(*[client < limit for client in self.state.pushes])
@@ -522,8 +550,9 @@ class Cuts:
                 pushed = self.push_fact(view, self.state.pushes, new.device["destroyed"])
                 facts.append(("pushes are this frame's", pushed))
             if table.schema is BUFFER:
-                completes = self._only_the_writer_completes(entry, version)
-                claims.append(Claim("rely: only the writer completes", ("WR-3", "WR-5"), completes))
+                if not writer:
+                    fact = self._only_the_writer_completes(entry, version)
+                    claims.append(Claim(f"rely: {ONLY_THE_WRITER_COMPLETES}", ("WR-3", "WR-5"), fact))
                 limits = table.counters
                 facts.append(("order numbers are given once", z3.And(
                     view["position"] < limits["position"], view["order"] < limits["order"],
@@ -535,20 +564,12 @@ class Cuts:
         return claims
 
     def prove(
-        self,
-        label: str,
-        scopes: tuple[Scope, ...],
-        given: list[z3.BoolRef],
-        *,
-        leave_out: frozenset[str] = frozenset(),
+        self, label: str, scopes: tuple[Scope, ...], *, leave_out: frozenset[str] = frozenset()
     ) -> None:
         """Prove invariants, those about rows for an arbitrary row, and the rely."""
-        if self.path.replaying():
-            return
-        with other_names(), self.path.supposing(for_good=True):
-            self.judge(self, label, self.rely_claims())
-            for scope in scopes:
-                self._prove_scope(label, scope, given, leave_out)
+        self.judge(self, label, self.rely_claims())
+        for scope in scopes:
+            self._prove_scope(label, scope, [], leave_out)
 
     def _prove_scope(
         self, label: str, scope: Scope, given: list[z3.BoolRef], leave_out: frozenset[str]
@@ -594,30 +615,32 @@ class Cuts:
 
     # Cuts
 
-    def enter(self, *, broken: frozenset[str], public: bool) -> None:
-        """The function begins, in any state."""
+    def enter(self, procedure: Procedure | None, arguments: tuple[Any, ...]) -> None:
+        """The function begins, in any state; a procedure in any in which it may be called."""
         entry, device = self.entry, self.fresh_device()
-        self.broken = broken
+        self.called = procedure
+        self.arguments = arguments
+        self.broken = procedure.broken if procedure else frozenset()
         for name in (*BALANCED_BOOLS, *BALANCED_COUNTS, "destroyed"):
             device[name] = entry.terms[name]
-        self.path.add(*entry.facts())
+        self.path.add(*entry.facts(procedure))
         self.replace(device, rely_on=None)
         state = self.state
         state.know(z3.Or(device["destroyed"], self.held() == entry.held))
         for index, table in enumerate(state.tables):
             state.know(table.counters["handle"] == entry.limits[index])
-        if public:
-            for invariant, template in self.templates:
-                if invariant.scope == Scope.OUTSIDE:
-                    term = template.of(self.base)  # type: ignore[arg-type]
-                    state.know(z3.Implies(entry.terms["frames"] == 0, term))
+        if procedure is not None:
+            for fact in procedure.requires(state, arguments):
+                state.know(fact)
+        for invariant, template in self.templates:
+            if invariant.scope == Scope.OUTSIDE and procedure is None:
+                term = template.of(self.base)  # type: ignore[arg-type]
+                state.know(z3.Implies(entry.terms["frames"] == 0, term))
         self._satisfiable("entry")
 
     def callback(self, label: str, event: Any) -> Any:
         """A callback: anything may be called in it."""
-        self.prove(label, EVERYWHERE, [])
-        self.broken = frozenset()
-        self._environment(label)
+        self._environment(label, Procedure())
         frame = self.state.frame
         raises = fresh("raises", TRUTH)
         frame.raised = SymBool(z3.simplify(z3.Or(raises, bool_of(frame.raised))))
@@ -631,28 +654,72 @@ class Cuts:
             return None if SymBool(nothing) else SymInt(fresh("message"))
         return None
 
-    def procedure(self, label: str, call: ProcedureCall) -> None:
-        """A procedure: it does what calls may do, and no more, but for this frame."""
-        broken = PROCEDURES[call.name]
-        self.prove(label, EVERYWHERE, [], leave_out=broken)
-        self.broken = frozenset()
-        self._environment(label)
-        frame = self.state.frame
-        for name in ("raised", "progressed", "limited"):
-            setattr(frame, name, SymBool(z3.Or(bool_of(getattr(frame, name)), fresh(name, TRUTH))))
-        moved = fresh("moved")
-        self.path.add(moved >= int_term(frame.moved))
-        frame.moved = SymInt(moved)
+    def procedure(self, label: str, call: ProcedureCall) -> Any:
+        """A procedure: it does what calls may do, and no more, but for this frame; its result."""
+        procedure = PROCEDURES[call.name]
+        state, written = self.state, written_count(self.state.buffers.version)
+        self._environment(label, procedure, call.arguments)
+        for fact in procedure.ensures(state, call.arguments, written):
+            state.know(fact)
+        if procedure.changes is None:
+            self._forget_frame()
+        return self._result(call)
 
-    def _environment(self, label: str) -> None:
+    def _result(self, call: ProcedureCall) -> Any:
+        if call.result is type(None):
+            return None
+        term = fresh(f"result.{call.name}")
+        if issubclass(call.result, IntEnum):
+            self.state.know(z3.And(term >= min(call.result), term <= max(call.result)))
+        return SymInt(term)
+
+    def _forget_frame(self) -> None:
+        frame = self.state.frame
+        # What it does to the frame is not proved, so nothing is known of it, but that who raised has raised.
+        raised = z3.Or(bool_of(frame.raised), fresh("raised", TRUTH))
+        frame.raised = SymBool(z3.simplify(raised))
+        frame.progressed = SymBool(fresh("progressed", TRUTH))
+        frame.limited = SymBool(fresh("limited", TRUTH))
+        frame.moved = SymInt(fresh("moved"))
+
+    def _environment(
+        self, label: str, procedure: Procedure, arguments: tuple[Any, ...] = ()
+    ) -> None:
+        """Prove, then let the state be replaced by what calls may do, or a procedure."""
+        self.cuts += 1
+        key = ("exempt", tuple(self.path.taken), self.path.era, self.cuts)
+        if not self.path.replaying():
+            with other_names(), self.path.supposing(for_good=True):
+                self.prove(label, EVERYWHERE, leave_out=procedure.broken)
+                now = self.state.device.terms
+                enough = z3.Or(now["destroyed"], self.held() >= procedure.releases)
+                required = [*procedure.requires(self.state, arguments), enough]
+                if procedure.holds:
+                    required += [z3.Not(now["destroyed"]), *[now[name] for name in procedure.holds]]
+                if procedure.writer and not (self.called and self.called.writer):
+                    required.append(z3.Not(self.entry.terms["writing"]))
+                self.judge(
+                    self,
+                    label,
+                    [Claim("what the procedure requires", ("CB-1",), term) for term in required],
+                )
+                self.memory[key] = self._who_is_exempt()
+        self.broken = frozenset()
+        # Nobody whom a frame has told is made exempt again by a call that has returned.
+        self.naming = self._naming(self.memory[key])
         old = Moment.of(self.state)
+        held = self.held() - procedure.releases
         device = self.fresh_device()
-        held = self.held()
+        if procedure.changes is not None:
+            device = {
+                name: device[name] if name in procedure.changes else old.device[name]
+                for name in device
+            }
         for name in (*BALANCED_BOOLS, *BALANCED_COUNTS):
             device[name] = z3.If(device["destroyed"], device[name], old.device[name])
         for name in ("frames", "interval", "initial_self_tokens"):
             device[name] = old.device[name]
-        self.replace(device, rely_on=old)
+        self.replace(device, rely_on=old, writer=procedure.writer)
         self.state.know(z3.Or(device["destroyed"], self.held() == held))
         self._satisfiable(label)
 
@@ -678,6 +745,7 @@ class Cuts:
         chain = generators(generator)
         shaper = Reshaper(state)
         path.later_facts = []
+        state.lists = []
         shape: list[Any] = []
         for each in chain:
             frame: Any = each.gi_frame
@@ -708,8 +776,7 @@ class Cuts:
         path.forget()
         path.add(*path.later_facts)
         self.broken = broken
-        named = [new for _, new in shaper.lists.values() if isinstance(new, SymHandles)]
-        self.naming = {"entry": [], "lists": named, "unknown": None}[naming]
+        self.naming = self._naming(naming)
         self._reenter(dict(balance), shaper.left)
         for name in kept:
             state.know(KEPT[name](state))
@@ -719,8 +786,8 @@ class Cuts:
         self, label: str
     ) -> tuple[frozenset[str], tuple[tuple[str, Any], ...], tuple[str, ...], str]:
         """Prove what must hold at a loop head; which invariants of the device do not hold, and what the frame owes."""
-        self.prove(label, (Scope.CLIENT, Scope.BUFFER), [])
-        with other_names():
+        with other_names(), self.path.supposing(for_good=True):
+            self.prove(label, (Scope.CLIENT, Scope.BUFFER))
             claims = [
                 (invariant.name, template.of(self.state))
                 for invariant, template in self.templates
@@ -738,12 +805,12 @@ class Cuts:
         """Whether only who was exempt at the entry is so, or also who is named by a list of the frame."""
         handle = fresh("some.clients")
         version = self.state.clients.version
-        lists = [each for each in self._locals() if isinstance(each, SymHandles)]
         with self.path.supposing(version.alive(handle)):
             self.state.know(self.entry.exempt_fact(handle))
             now = self.announced(Moment.of(self.state), version.view(handle))
-            for word, named in (("entry", []), ("lists", lists)):
-                if self.path.valid(z3.Or(now, self.exempt(handle, named))):
+            for word in ("entry", "lists"):
+                named = self._naming(word)
+                if self.path.valid(z3.Or(now, self.exempt(handle, named or []))):
                     return word
         return "unknown"
 
@@ -791,12 +858,14 @@ class Cuts:
         return [each for each in self._locals() if isinstance(each, SymMessages)]
 
     generator: Any = None
+    called: Procedure | None = None
+    arguments: tuple[Any, ...] = ()
 
     def _reenter(self, balance: dict[str, Any], left: list[z3.ArithRef]) -> None:
         """After a loop head: any state, as far from any entry as before."""
         self.entry = Entry()
         entry, device = self.entry, self.fresh_device()
-        self.path.add(*entry.facts())
+        self.path.add(*entry.facts(self.called))
         gone = device["destroyed"]
         for name in BALANCED_BOOLS:
             now = entry.terms[name]
@@ -825,7 +894,8 @@ class Cuts:
             )
             for name in (*BALANCED_BOOLS, *BALANCED_COUNTS)
         ]
-        held = z3.Or(gone, self.held() == entry.held)
+        released = self.called.releases if self.called else 0
+        held = z3.Or(gone, self.held() == entry.held - released)
         claims.append(Claim("given back: references", ("CB-4",), held))
         # A client that is gone is pushed no more, and its handle is not used again.
         left = [z3.Not(state.clients.version.alive(each)) for each in state.pushes]
@@ -834,7 +904,7 @@ class Cuts:
         handle = fresh("some.clients")
         version = state.clients.version
         for each in state.lists:
-            state.know(z3.Implies(each.left <= 0, z3.Not(each.names(handle))))
+            state.for_all(CLIENT.name, each.names_nobody())
         state.know(entry.exempt_fact(handle))
         told = z3.Or(self.announced(Moment.of(state), version.view(handle)), entry.exempt(handle))
         held = z3.Implies(version.alive(handle), told)
@@ -848,7 +918,18 @@ class Cuts:
                 for scope in (*EVERYWHERE, Scope.OUTSIDE):
                     self._prove_scope(label, scope, [], frozenset())
 
-    def leave(self, label: str, *, public: bool) -> None:
+    def _procedure_claims(self, procedure: Procedure) -> list[Claim]:
+        """That a procedure does what its callers rely on."""
+        state, old = self.state, self.moment
+        facts = procedure.ensures(state, self.arguments, written_count(old.versions[1]))
+        claims = [Claim("what the procedure ensures", ("CB-1",), fact) for fact in facts]
+        if procedure.changes is not None:
+            kept = [name for name in DEVICE_KINDS if name not in procedure.changes]
+            same = z3.And(*[state.device.terms[name] == old.device[name] for name in kept])
+            claims.append(Claim("the procedure changes nothing else", ("CB-1",), same))
+        return claims
+
+    def leave(self, label: str) -> None:
         """The function returns: invariants, and everything is given back."""
         if self.path.replaying():
             return
@@ -856,7 +937,9 @@ class Cuts:
             self.judge(self, label, self.rely_claims() + self.balance_claims())
             for scope in EVERYWHERE:
                 self._prove_scope(label, scope, [], frozenset())
-            if public:
+            if self.called is not None:
+                self.judge(self, label, self._procedure_claims(self.called))
+            else:
                 outside = self.entry.terms["frames"]
                 self.state.device.terms["frames"] = outside
                 self._prove_scope(label, Scope.OUTSIDE, [outside == 0], frozenset())

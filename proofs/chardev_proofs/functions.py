@@ -158,20 +158,21 @@ class FunctionProof:
         frame = Frame()
         state.frame = frame
         state.universe = self.universe
+        arguments = self._arguments(path)
         if self.function == "create":
             _initial(state)
             cuts.moment = Moment.of(state)
         else:
-            public = self.function not in PROCEDURES
-            cuts.enter(broken=PROCEDURES.get(self.function, frozenset()), public=public)
-            if not public:
+            procedure = PROCEDURES.get(self.function)
+            cuts.enter(procedure, tuple(arguments))
+            if procedure is not None:
                 frame.raised = SymBool(fresh("raised", z3.BoolSort()))  # type: ignore[assignment]
                 frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))  # type: ignore[assignment]
                 frame.limited = SymBool(fresh("limited", z3.BoolSort()))  # type: ignore[assignment]
                 frame.moved = SymInt(fresh("moved"))  # type: ignore[assignment]
                 path.add(int_term(frame.moved) >= 0)
         try:
-            self._perform(cuts, machine, frame)
+            self._perform(cuts, machine, frame, arguments)
         except (ContractError, BadMigrationDataError) as error:
             self._judge(cuts, f"raises {type(error).__name__}", [self._unchanged(cuts)])
         except UnsupportedError:
@@ -179,19 +180,19 @@ class FunctionProof:
         except Exception as error:
             self._exception(cuts, error)
 
-    def _perform(self, cuts: Cuts, machine: Any, frame: Frame) -> None:
+    def _perform(self, cuts: Cuts, machine: Any, frame: Frame, arguments: list[Any]) -> None:
         method = getattr(machine, self.function)
-        result = method(frame, *self._arguments(method, cuts.path))
+        names = inspect.signature(getattr(self.machine, self.function)).parameters
+        result = method(*([frame] if "frame" in names else []), *arguments)
         if inspect.isgenerator(result):
             self._drive(cuts, result)
         if self.function == "create":
             cuts.state.device.terms["frames"] = z3.IntVal(0)
             cuts.prove_initial("return")
         else:
-            cuts.leave("return", public=self.function not in PROCEDURES)
+            cuts.leave("return")
 
-    def _arguments(self, method: Any, path: Path) -> list[Any]:
-        parameters = list(inspect.signature(method).parameters.values())
+    def _arguments(self, path: Path) -> list[Any]:
         original = inspect.signature(getattr(self.machine, self.function)).parameters
         parameters = [each for each in original.values() if each.name not in {"self", "frame"}]
         return [_argument(each.name, each.annotation, path) for each in parameters]
@@ -219,8 +220,8 @@ class FunctionProof:
                 cuts.path.add(chosen >= 1, chosen <= available)
                 answer = SymInt(chosen)
             elif isinstance(event, ProcedureCall):
-                cuts.procedure(f"{where} {event.name}", event)
-                answer = None
+                outer = chain[-2].gi_code.co_name if len(chain) > 1 else where
+                answer = cuts.procedure(f"{outer} {event.name}", event)
             else:
                 self._events(cuts, label, event)
                 answer = cuts.callback(label, event)

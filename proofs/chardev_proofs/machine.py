@@ -12,25 +12,112 @@ Three kinds of methods are replaced:
 
 import inspect
 from collections.abc import Callable, Generator
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 import z3
 
 from chardev_proofs.explore import MergeRefused, conditions
-from chardev_proofs.state import SymState
-from chardev_proofs.tables import fresh
-from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term
+from chardev_proofs.state import SymState, rest
+from chardev_proofs.tables import Version, choose, fresh
+from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term, spec_line
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError
 from chardev_spec.record import MESSAGE_SIZE, VERSION, Record
-from chardev_spec.state import UINT32_MAX
+from chardev_spec.state import UINT32_MAX, Place
+
+Terms: TypeAlias = list[z3.BoolRef]
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """An inner step that is proved by itself; to its caller it is one step of the environment.
+
+    `broken` are the invariants that need not hold where it is called.
+    `holds` are the guards that its caller has taken; the device is alive then.
+    `requires` is what its caller proves beside the others, given the arguments; `ensures` what the caller may rely on
+    beside the invariants and the rely, given the arguments and how many buffers were
+    written before.
+    `releases` is how many references to messages it drops that its caller held.
+    A `writer` does what only the writer does (`rely.WRITERS_OWN`), for the pass that calls it.
+    A helper, which calls nothing back, has `changes`: the only scalars of the device that it may change.
+    """
+
+    broken: frozenset[str] = frozenset()
+    holds: tuple[str, ...] = ()
+    requires: Callable[[SymState, tuple[Any, ...]], Terms] = lambda _state, _arguments: []
+    ensures: Callable[[SymState, tuple[Any, ...], z3.ArithRef], Terms] = lambda *_: []
+    releases: int = 0
+    changes: frozenset[str] | None = None
+    writer: bool = False
+
+
+def written_count(version: Version) -> z3.ArithRef:
+    """How many buffers wait for their price to return."""
+    place = Place.WRITTEN.value
+    return version.fold(lambda view: choose(view["place"] == place, z3.IntVal(1), z3.IntVal(0)))
+
+
+def _in_a_pass(state: SymState, _: tuple[Any, ...]) -> Terms:
+    terms = state.device.terms
+    return [z3.Not(terms["sealed"]), terms["awaiting"] == 0]
+
+
+def _may_write(state: SymState, arguments: tuple[Any, ...]) -> Terms:
+    terms = state.device.terms
+    return [
+        *_after_the_answer(state, arguments),
+        terms["running"],
+        terms["port"] != 0,
+        written_count(state.buffers.version) == 0,
+        int_term(state.buffers.pending_count()) > 0,
+    ]
+
+
+def _may_offer(state: SymState, arguments: tuple[Any, ...]) -> Terms:
+    count, available = int_term(arguments[0]), int_term(state.buffers.pending_count())
+    head = state.buffers.version.view(state.buffers.head())
+    return [*_may_write(state, arguments), count >= 1, count <= available, rest(head) > 0]
+
+
+def _after_the_answer(state: SymState, arguments: tuple[Any, ...]) -> Terms:
+    return [*_in_a_pass(state, arguments), z3.Not(state.device.terms["write_outstanding"])]
+
+
+def _nothing_is_written(state: SymState, *_: Any) -> Terms:
+    return [z3.Or(state.device.terms["destroyed"], written_count(state.buffers.version) == 0)]
+
+
+def _only_bytes_complete(
+    state: SymState, arguments: tuple[Any, ...], written: z3.ArithRef
+) -> Terms:
+    fewer = written_count(state.buffers.version) <= written
+    return [z3.Implies(int_term(arguments[0]) <= 0, fewer)]
+
 
 _UNSETTLED: Final = frozenset({"retry_timer_is_settled", "what_a_limit_left_is_due"})
-PROCEDURES: Final[dict[str, frozenset[str]]] = {
-    "write_pass": _UNSETTLED | {"no_data_is_stuck"},
-    "read_pass": _UNSETTLED | {"no_read_is_lost"},
+PROCEDURES: Final[dict[str, Procedure]] = {
+    "write_pass": Procedure(_UNSETTLED | {"no_data_is_stuck"}),
+    "read_pass": Procedure(_UNSETTLED | {"no_read_is_lost"}),
+    "write_once": Procedure(
+        holds=("writing",), requires=_may_write, ensures=_nothing_is_written, writer=True
+    ),
+    "write_to_port": Procedure(
+        holds=("writing",), requires=_may_offer, ensures=_nothing_is_written, writer=True
+    ),
+    "complete": Procedure(holds=("writing",), ensures=_nothing_is_written),
+    "take_answer": Procedure(
+        frozenset({"orphans_wait_for_an_answer"}),
+        holds=("writing",),
+        requires=_after_the_answer,
+        ensures=_only_bytes_complete,
+        changes=frozenset({"active", "spare_bytes"}),
+        writer=True,
+    ),
+    "fan_out": Procedure(holds=("reading",), requires=_in_a_pass, releases=1),
+    "deliver": Procedure(holds=("reading",), requires=_in_a_pass),
 }
-"""Inner actions that are proved by themselves; for each, the invariants that need not hold where it is called."""
+"""What is proved by itself though no environment calls it."""
 
 PUBLIC: Final = (
     "create", "opaque_get", "reset_dev_instance", "start", "stop", "wakeup", "retry_timer_fired",
@@ -47,6 +134,8 @@ class ProcedureCall(NamedTuple):
     """The event that stands for a procedure."""
 
     name: str
+    result: Any
+    arguments: tuple[Any, ...]
 
 
 def read_message(self: Any, _: Any) -> tuple[Record, SymBytes]:
@@ -84,19 +173,33 @@ def _helper(name: str, function: Callable[..., Any], refused: set[str]) -> Calla
     return run
 
 
-def _procedure(name: str) -> Callable[..., Any]:
-    def run(self: Any, frame: Any) -> Generator[Any, Any, None]:
-        if frame != self.state.frame:
+def _procedure(name: str, method: Any) -> Callable[..., Any]:
+    calls_back = inspect.isgeneratorfunction(method)
+    result = inspect.signature(method).return_annotation
+    if calls_back:
+        result = get_args(result)[2]
+
+    def ask(self: Any, frame: Any, *arguments: Any) -> Generator[Any, Any, Any]:
+        if frame is not self.state.frame:
             raise UnsupportedError(f"{name} is called for another frame")
-        yield ProcedureCall(name)
+        return (yield ProcedureCall(name, result, arguments))
 
-    return run
+    def step(self: Any, *arguments: Any) -> Any:
+        if conditions():
+            raise MergeRefused(f"{name} is called")
+        return self.state.knowledge.procedure(
+            f"{spec_line().rpartition(' ')[2]} {name}", ProcedureCall(name, result, arguments)
+        )
+
+    return ask if calls_back else step
 
 
-def lifted(machine: type[Contract], function: str, refused: set[str]) -> type[Contract]:
+def lifted(
+    machine: type[Contract], function: str, refused: set[str], *, inline: bool = False
+) -> type[Contract]:
     """The class whose `function` is proved.
 
-    `refused` collects the helpers whose branches cannot be joined.
+    `refused` collects the helpers whose branches cannot be joined; `inline` runs procedures where they are called.
     """
     members: dict[str, Any] = {}
     for name, method in inspect.getmembers(machine, inspect.isfunction):
@@ -104,9 +207,8 @@ def lifted(machine: type[Contract], function: str, refused: set[str]) -> type[Co
             continue
         if name == "read_message":
             members[name] = read_message
-        elif inspect.isgeneratorfunction(method):
-            if name in PROCEDURES and name != function:
-                members[name] = _procedure(name)
-        elif name != function:
+        elif name in PROCEDURES and name != function and not inline:
+            members[name] = _procedure(name, method)
+        elif not inspect.isgeneratorfunction(method) and name != function:
             members[name] = _helper(name, method, refused)
     return type("Lifted", (machine,), members)

@@ -37,6 +37,12 @@ BALANCED_COUNTS: Final = ("write_due", "read_due", "announcing")
 So are the references that frames hold, and who is being pushed; see `cuts`.
 """
 
+ONLY_THE_WRITER_COMPLETES: Final = "only the writer completes"
+WRITERS_OWN: Final = frozenset(
+    {"an ignored answer stays ignored", "a request stays", ONLY_THE_WRITER_COMPLETES}
+)
+"""Facts that the writer's guard keeps others from breaking; the writer itself does what they forbid."""
+
 FROZEN: Final = (
     "running", "active", "port", "port_generation", "announces_writability", "port_owes_wakeup",
     "self_tokens", "awaiting", "sealed", "retry_armed", "answer_ignored",
@@ -142,7 +148,9 @@ def rely_obligations() -> list[tuple[str, bool]]:
             there: Any = there,
             limits: Any = limits,
         ) -> Facts:
-            facts = row_rely(table.name, rows[one], there[one], limits[one], rows[two])
+            facts = row_rely(
+                table.name, rows[one], there[one], limits[one], rows[two]
+            )
             return [(name, z3.Implies(there[two], fact)) for name, fact in facts]
 
         results += [

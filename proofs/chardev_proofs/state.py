@@ -330,16 +330,24 @@ class SymHandles(Symbolic):
         self.members = z3.Function(f"members{fresh('list')}", NUMBER, TRUTH)
         state.lists.append(self)
 
-    def names(self, client: z3.ArithRef) -> z3.BoolRef:
-        """Whether a client is still in the list."""
-        if self.exact:
-            there = self.version.alive(client)
-        else:
-            there = self.members(client)
-        return z3.And(there, *[client != each for each in self.popped])
+    def naming(self) -> Callable[[z3.ArithRef], z3.BoolRef]:
+        """Whether a client is in the list, as it is now."""
+        there: Callable[[z3.ArithRef], Any] = self.version.alive if self.exact else self.members
+        popped = list(self.popped)
+        return lambda client: z3.And(there(client), *[client != each for each in popped])
+
+    def names_nobody(self) -> Callable[[z3.ArithRef], z3.BoolRef]:
+        """Contract: a list of which nothing is left names no client."""
+        left, named = self.left, self.naming()
+        return lambda client: z3.Implies(left <= 0, z3.Not(named(client)))
 
     def __bool__(self) -> bool:
-        return decide(self.left > 0)
+        """Contract: whether one is left; there are never fewer than none."""
+        if decide(self.left > 0):
+            return True
+        if not conditions():
+            self.left = NONE
+        return False
 
     def pop(self, index: int) -> Any:
         """Contract: IndexError unless one is left; the first one."""
@@ -350,9 +358,17 @@ class SymHandles(Symbolic):
         handle = fresh("listed")
         self.state.know(handle > 0)
         if self.exact:
-            self.state.know(self.version.alive(handle))
-            if self.last is not None:
-                self.state.know(handle < self.last if self.falling else handle > self.last)
+            version, last, falling = self.version, self.last, self.falling
+            self.state.know(version.alive(handle))
+            if last is not None:
+                self.state.know(handle < last if falling else handle > last)
+
+            def no_other_first(other: z3.ArithRef) -> z3.BoolRef:
+                left = [] if last is None else [other < last if falling else other > last]
+                first = other <= handle if falling else other >= handle
+                return z3.Implies(z3.And(version.alive(other), *left), first)
+
+            self.state.for_all(self.version.schema.name, no_other_first)
         else:
             self.state.know(self.members(handle))
         self.popped.append(handle)
@@ -369,7 +385,12 @@ class SymMessages(Symbolic):
         self.state, self.left = state, left
 
     def __bool__(self) -> bool:
-        return decide(self.left > 0)
+        """Contract: whether one is left; there are never fewer than none."""
+        if decide(self.left > 0):
+            return True
+        if not conditions():
+            self.left = NONE
+        return False
 
     def pop(self, index: int) -> Any:
         """Contract: IndexError unless one is left; the first one."""
@@ -511,6 +532,22 @@ class SymBuffers(SymTable):
             ),
         )
         return SymInt(handle)
+
+    def head(self) -> z3.ArithRef:
+        """Contract: a pending buffer that none lies before, if there is a pending one at all."""
+        version, head = self.version, fresh("head")
+        some = self.number(pending) > 0
+        view = version.view(head)
+        self.state.assume(z3.Implies(some, z3.And(version.alive(head), pending(view))))
+        self.state.needs_order = True
+        self.state.for_all(
+            BUFFER.name,
+            lambda other: z3.Implies(
+                z3.And(some, version.alive(other), pending(version.view(other)), other != head),
+                before(view, version.view(other)),
+            ),
+        )
+        return head
 
     def enqueue(self, handle: Any, data: Any) -> None:
         """Contract: KeyError unless the buffer is there; it is queued behind all others, with the highest number."""

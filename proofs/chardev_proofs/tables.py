@@ -327,6 +327,12 @@ class Bulk(Version):
         self._rows: dict[
             int, tuple[z3.ArithRef, z3.BoolRef, dict[str, z3.ExprRef], z3.BoolRef]
         ] = {}
+        # The fields that it changes, and the constants that stand for them; None when rows may go.
+        self._names: set[str] | None = None
+        canonical = CANONICAL[parent.schema.name]
+        if z3.is_true(stays(canonical)):
+            self._names = set(update(canonical))
+            self._changed = {canonical[name].decl().name() for name in self._names}
 
     def _row(
         self, handle: z3.ArithRef
@@ -343,17 +349,24 @@ class Bulk(Version):
 
     def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
         old = self.parent.field(name, handle)
+        if self._names is not None and name not in self._names:
+            return old
         _, hit, values, _ = self._row(handle)
         return choose(hit, values[name], old) if name in values else old
 
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
-        _, hit, _, stays = self._row(handle)
         there = self.parent.alive(handle)
-        if z3.is_true(stays):
+        if self._names is not None:
             return there
+        _, hit, _, stays = self._row(handle)
         return z3.And(there, z3.Or(z3.Not(hit), stays))
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        if self._names is not None:
+            term = weight(CANONICAL[self.schema.name])
+            if not self._changed & constants_in(term):
+                return self.parent.fold(weight, composed=composed)
+
         def through(view: View) -> z3.ArithRef:
             hit, values = self.where(view), self.update(view)
             new = weight({**dict(view), **values})
