@@ -9,13 +9,16 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check test pytest test-newer docs bench lab mutants spec-mutants fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 check: $(ENV)/ready-to-check ## compare the bundled device with the specification, in memory and over a pseudo-terminal
 	$(ENV)/bin/chardev check $(ARGS)
+
+prove: $(ENV)/ready-to-test ## prove every invariant of the specification, from the text that runs
+	$(ENV)/bin/chardev prove $(ARGS)
 
 test: $(ENV)/ready-to-test ## lint, types, all tests, and the docs, with warnings as errors
 	$(ENV)/bin/ruff check

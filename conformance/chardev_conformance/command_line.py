@@ -17,15 +17,19 @@ from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.target import TargetError
 
 
+class MissingExtraError(Exception):
+    """The command needs an extra of the distribution that is not installed; the message says which."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(serving="serve" in arguments[:1]).parse_args(arguments)
     try:
+        options = _parser(arguments[0] if arguments else "").parse_args(arguments)
         return int(options.run(options))
     except (UsageError, ScenarioError) as error:
         return _complain(error, WRONG_USE)
-    except (LineError, TargetError) as error:
+    except (LineError, TargetError, MissingExtraError) as error:
         return _complain(error, COULD_NOT_RUN)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone; nothing more can be said to them
@@ -44,10 +48,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _parser(*, serving: bool) -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="chardev",
-        description="The SPICE character-device API: check an implementation, or share a serial line.",
+        description="The SPICE character-device API: check an implementation, prove the specification, "
+        "or share a serial line.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command_check.add_parser(commands)
@@ -68,11 +73,27 @@ def _parser(*, serving: bool) -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve", help="share one serial line, or virtio port, among several clients"
     )
-    if serving:
+    if command == "serve":
         from chardev.serve import add_arguments  # noqa: PLC0415 - the other commands need no event loop
 
         add_arguments(serve)
+    prove = commands.add_parser("prove", help="prove the invariants of the specification")
+    if command == "prove":
+        _add_prove_arguments(prove)
     return parser
+
+
+def _add_prove_arguments(parser: argparse.ArgumentParser) -> None:
+    try:
+        # The solver is large, and nothing else here needs it.
+        from chardev_proofs.command import add_arguments  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "z3":
+            raise
+        raise MissingExtraError(
+            "prove needs the solver z3: python -m pip install 'chardev[proofs]'"
+        ) from None
+    add_arguments(parser)
 
 
 def _new_adapter(options: argparse.Namespace) -> int:

@@ -68,9 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return WRONG_USE
     names = (only,) if only in NAMES else NAMES
     try:
-        reports, troubles = prove(
-            names, jobs=options.jobs, fresh=options.fresh, progress=_progress
-        )
+        reports, troubles = prove(names, jobs=options.jobs, fresh=options.fresh, progress=_progress)
     except KeyboardInterrupt:
         _complain("interrupted; what was proved is kept, so the same command goes on from there")
         return COULD_NOT_RUN
@@ -188,7 +186,10 @@ def as_json(
         },
         "obligations": [
             {"id": each.name, "proved": each.proved}
-            | {name: getattr(each, name) for name in ("invariant", "rules", "function", "segment", "seconds", "paths")}
+            | {
+                name: getattr(each, name)
+                for name in ("invariant", "rules", "function", "segment", "seconds", "paths")
+            }
             | {"failure": None if each.failure is None else vars(each.failure)}
             for each in obligations
         ],

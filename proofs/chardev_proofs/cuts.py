@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from types import GeneratorType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import z3
 
@@ -59,15 +59,13 @@ from chardev_proofs.tables import (
     Base,
     Version,
     View,
-    choose,
     fresh,
 )
 from chardev_proofs.templates import Template
-from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term
+from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError
 from chardev_spec.conditions import Frame
 from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
 from chardev_spec.invariants import Invariant, Scope
-from chardev_spec.state import Place
 
 EVERYWHERE: Final = (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER)
 ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
@@ -154,7 +152,10 @@ class Entry:
         counts = [terms[name] for name in BALANCED_COUNTS]
         given = []
         if procedure is not None:
-            given = [terms["frames"] > 0, z3.Or(terms["destroyed"], self.held >= procedure.releases)]
+            given = [
+                terms["frames"] > 0,
+                z3.Or(terms["destroyed"], self.held >= procedure.releases),
+            ]
             if procedure.holds:
                 given += [z3.Not(terms["destroyed"]), *[terms[name] for name in procedure.holds]]
         return [
@@ -274,7 +275,7 @@ class Reshaper:
             return made, (type(value).__name__, *[part for _, part in parts])
         if isinstance(value, SymRow) or value is self.state.device:
             return value, type(value).__name__
-        if value is None or isinstance(value, (bool, int, str, bytes)):
+        if value is None or isinstance(value, (bool, int, str, bytes, type)):
             return value, repr(value)
         if hasattr(value, "state") and value.state is self.state:
             return value, "machine"
@@ -552,7 +553,9 @@ class Cuts:
             if table.schema is BUFFER:
                 if not writer:
                     fact = self._only_the_writer_completes(entry, version)
-                    claims.append(Claim(f"rely: {ONLY_THE_WRITER_COMPLETES}", ("WR-3", "WR-5"), fact))
+                    claims.append(
+                        Claim(f"rely: {ONLY_THE_WRITER_COMPLETES}", ("WR-3", "WR-5"), fact)
+                    )
                 limits = table.counters
                 facts.append(("order numbers are given once", z3.And(
                     view["position"] < limits["position"], view["order"] < limits["order"],
@@ -798,7 +801,7 @@ class Cuts:
                 name for (name, _), survives in zip(claims, holds, strict=True) if not survives
             ]
             kept = [name for name, fact in KEPT.items() if self.path.valid(fact(self.state))]
-            balance = [] if "destroyed" in kept else self._balance()
+            balance = [] if "destroyed" in kept else self._balance(label)
             return frozenset(broken), tuple(balance), tuple(kept), self._who_is_exempt()
 
     def _who_is_exempt(self) -> str:
@@ -821,7 +824,7 @@ class Cuts:
             for value in (each.gi_frame.f_locals if each.gi_frame else {}).values()
         ]
 
-    def _balance(self) -> list[tuple[str, Any]]:
+    def _balance(self, label: str) -> list[tuple[str, Any]]:
         """How far the frame is from what it must give back."""
         now, entry = self.state.device.terms, self.entry.terms
         gone = now["destroyed"]
@@ -833,17 +836,21 @@ class Cuts:
             elif self.path.valid(z3.Or(gone, z3.And(now[name], z3.Not(entry[name])))):
                 result.append((name, "taken"))
             else:
-                raise UnsupportedError(
-                    f"`{name}` is neither what it was nor taken at the head of a loop"
-                )
+                self._not_balanced(label, name)
         for name in BALANCED_COUNTS:
-            result.append((name, self._constant(now[name] - entry[name], gone)))
+            result.append((name, self._constant(label, name, now[name] - entry[name], gone)))
         lists = {id(each): each.left for each in self._message_lists()}
         owed = self.held() - self.entry.held - sum(lists.values(), z3.IntVal(0))
-        result.append(("held", self._constant(owed, gone)))
+        result.append(("held", self._constant(label, "references", owed, gone)))
         return result
 
-    def _constant(self, term: z3.ArithRef, gone: z3.BoolRef) -> int:
+    def _not_balanced(self, label: str, name: str) -> NoReturn:
+        """A frame does not know what it owes: then it cannot give it back."""
+        claim = Claim(f"given back: {name}", ("CB-1", "WR-5"), z3.BoolVal(val=False))
+        self.judge(self, label, [claim])
+        raise PathEnd("not balanced")
+
+    def _constant(self, label: str, name: str, term: z3.ArithRef, gone: z3.BoolRef) -> int:
         """The constant that a term is unless the device is gone."""
         term = z3.simplify(term)
         if z3.is_int_value(term):
@@ -851,7 +858,7 @@ class Cuts:
         self.path.check(z3.Not(gone))
         value = int(self.path.solver.model().eval(term, model_completion=True).as_long())
         if not self.path.valid(z3.Or(gone, term == value)):
-            raise UnsupportedError("a balanced count is not balanced at the head of a loop")
+            self._not_balanced(label, name)
         return value
 
     def _message_lists(self) -> list[SymMessages]:

@@ -14,6 +14,7 @@ An error of the contract must come before anything has changed: that is the obli
 import inspect
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import NoneType, UnionType
@@ -30,12 +31,20 @@ from chardev_proofs.explore import (
     conjunction,
     restart_names,
 )
-from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted
-from chardev_proofs.rely import Terms
+from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
 from chardev_proofs.state import DEVICE_KINDS, SymState
 from chardev_proofs.tables import fresh
 from chardev_proofs.templates import Template, Universe, template
-from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, bool_term, int_term
+from chardev_proofs.values import (
+    EngineSignal,
+    SymBool,
+    SymBytes,
+    SymInt,
+    UnsupportedError,
+    bool_term,
+    int_term,
+    lifted_builtins,
+)
 from chardev_spec.conditions import Frame
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
@@ -96,8 +105,12 @@ class Report:
     impossible: int = 0
 
 
-_prepared: dict[Any, tuple[list[tuple[Invariant, Template]], Universe]] = {}
-"""The templates of a machine's invariants, and what they say of every row; made once."""
+_prepared: list[tuple[list[tuple[Invariant, Template]], Universe]] = []
+"""The templates of the invariants, in the contract's own words, and what they say of every row; made once."""
+
+
+class Refuted(EngineSignal):
+    """One obligation does not hold, and more is not asked."""
 
 
 class FunctionProof:
@@ -108,36 +121,36 @@ class FunctionProof:
         function: str,
         machine: type[Contract] = Contract,
         *,
-        invariants: list[Invariant] | None = None,
+        stop: bool = False,
     ) -> None:
         self.function = function
         self.machine = machine
-        self.invariants = INVARIANTS if invariants is None else invariants
+        self.stop = stop
         self.obligations: dict[tuple[str, str], Obligation] = {}
         self.refused: set[str] = set()
         self.lifted = lifted(machine, function, self.refused)
         self.memory: dict[Any, Any] = {}
         self.explorer = Explorer()
-        key = (machine, tuple(each.name for each in self.invariants))
-        if key not in _prepared:
+        if not _prepared:
             templates = self._templates()
             rows = [(ROW[each.scope], made) for each, made in templates if each.scope in ROW]
-            _prepared[key] = templates, Universe(rows)
-        self.templates, self.universe = _prepared[key]
+            _prepared.append((templates, Universe(rows)))
+        self.templates, self.universe = _prepared[0]
 
     def _templates(self) -> list[tuple[Invariant, Template]]:
-        plain = lifted(self.machine, "", set())
+        plain = lifted(Contract, "", set())
         path = Path([], self.explorer)
         return [
             (each, template(each.holds, plain, path, ROW.get(each.scope)))
-            for each in self.invariants
+            for each in INVARIANTS
             if each.scope != Scope.EVENT
         ]
 
     def run(self) -> Report:
         """Run every path."""
         began = time.perf_counter()
-        self.explorer.run(self._follow)
+        with suppress(Refuted):
+            self.explorer.run(self._follow)
         seconds = time.perf_counter() - began
         return Report(
             self.function,
@@ -229,11 +242,8 @@ class FunctionProof:
     def _events(self, cuts: Cuts, label: str, event: Any) -> None:
         if cuts.path.replaying():
             return
-        known = {each.name for each in self.invariants}
         for invariant in EVENT_INVARIANTS.get(type(event), ()):
-            if invariant.name not in known:
-                continue
-            machine: Any = lifted(self.machine, "", self.refused)
+            machine: Any = lifted(Contract, "", set())
             holding = partial(invariant.holds, machine(cuts.state), event)
             try:
                 holds = cuts.state.merge(holding)
@@ -272,6 +282,8 @@ class FunctionProof:
             obligation.seconds += time.perf_counter() - began
             if result != z3.unsat:
                 obligation.failure = self._failure(cuts, claim, result)
+                if self.stop:
+                    raise Refuted
 
     def _failure(self, cuts: Cuts, claim: Claim, result: z3.CheckSatResult) -> Failure:
         if result == z3.unknown:
@@ -311,6 +323,8 @@ class FunctionProof:
             f"{type(error).__name__} at {where}: {error}", list(cuts.path.steps)
         )
         self.obligations[key] = obligation
+        if self.stop:
+            raise Refuted
 
 
 def _initial(state: SymState) -> None:
@@ -351,9 +365,9 @@ def _argument(name: str, kind: Any, path: Path) -> Any:
     raise UnsupportedError(f"an argument of type {kind}")
 
 
-def prove(function: str, machine: type[Contract] = Contract, **options: Any) -> Report:
-    """The report on one function."""
-    return FunctionProof(function, machine, **options).run()
-
-
-__all__ = ["Failure", "FunctionProof", "Obligation", "Report", "Terms", "prove"]
+def prove_function(
+    function: str, machine: type[Contract] = Contract, *, stop: bool = False
+) -> Report:
+    """The report on one function; with `stop`, up to the first obligation that does not hold."""
+    with lifted_builtins(namespaces(machine, Contract)):
+        return FunctionProof(function, machine, stop=stop).run()

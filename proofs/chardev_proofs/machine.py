@@ -23,6 +23,7 @@ from chardev_proofs.tables import Version, choose, fresh
 from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term, spec_line
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError
+from chardev_spec.invariants import INVARIANTS
 from chardev_spec.record import MESSAGE_SIZE, VERSION, Record
 from chardev_spec.state import UINT32_MAX, Place
 
@@ -212,3 +213,16 @@ def lifted(
         elif not inspect.isgeneratorfunction(method) and name != function:
             members[name] = _helper(name, method, refused)
     return type("Lifted", (machine,), members)
+
+
+def namespaces(*machines: type[Contract]) -> list[dict[str, Any]]:
+    """Where the text of these machines and of the invariants looks up its names."""
+    texts: list[Any] = [each.holds for each in INVARIANTS]
+    for machine in machines:
+        texts += [method for _, method in inspect.getmembers(machine, inspect.isfunction)]
+    found = {id(each.__globals__): each.__globals__ for each in texts}
+    for namespace in list(found.values()):
+        for value in list(namespace.values()):
+            if inspect.isfunction(value) and value.__module__.startswith("chardev_spec."):
+                found[id(value.__globals__)] = value.__globals__
+    return list(found.values())

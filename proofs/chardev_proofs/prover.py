@@ -26,38 +26,24 @@ from typing import Any, Final, NamedTuple
 
 import z3
 
-from chardev_proofs.functions import Failure, FunctionProof, Obligation, Report
+from chardev_proofs.codec import CodecProof
+from chardev_proofs.functions import Failure, Obligation, Report, prove_function
 from chardev_proofs.machine import PROCEDURES, PUBLIC
 from chardev_proofs.rely import rely_obligations
-from chardev_proofs.values import EngineSignal, UnsupportedError, lifted_builtins
-from chardev_spec import (
-    buffers,
-    conditions,
-    contract,
-    events,
-    invariants,
-    life_cycle,
-    migration,
-    reading,
-    record,
-    state,
-    tokens,
-    writing,
-)
+from chardev_proofs.values import EngineSignal, UnsupportedError
+from chardev_spec import events, invariants, record, state
 from chardev_spec.contract import Contract
-
-LIFTED: Final = [
-    conditions, tokens, buffers, writing, reading, life_cycle, migration, contract, record, invariants,
-]  # fmt: skip
-"""The modules whose text is run on symbolic values."""
 
 RELY: Final = "rely"
 """The name of what is no function: that the rely composes."""
 
+CODEC: Final = "codec"
+"""Likewise: the record as bytes."""
+
 LONGEST_FIRST: Final = ("read_pass", "client_remove", "take_answer", "reset", "write_to_port")
 """Begun first, so that no process is left alone with a long one in the end."""
 
-NAMES: Final = tuple(dict.fromkeys([*LONGEST_FIRST, *PROCEDURES, *PUBLIC, RELY]))
+NAMES: Final = tuple(dict.fromkeys([*LONGEST_FIRST, *PROCEDURES, *PUBLIC, RELY, CODEC]))
 """What is proved, in the order in which it is begun."""
 
 
@@ -70,21 +56,33 @@ class Trouble(NamedTuple):
 
 
 def prove_one(name: str) -> Report:
-    """Prove one function, or the rely."""
-    if name != RELY:
-        with lifted_builtins(LIFTED):
-            return FunctionProof(name).run()
+    """Prove one function, or what is none."""
+    if name == RELY:
+        return _plain_report(RELY, "composition", ("CB-1",), rely_obligations)
+    if name == CODEC:
+        return _plain_report(
+            CODEC, "bytes", ("MIG-1", "MIG-5"), lambda: [*CodecProof().run().items()]
+        )
+    return prove_function(name)
+
+
+def _plain_report(
+    name: str,
+    segment: str,
+    rules: tuple[str, ...],
+    run: Callable[[], list[tuple[str, bool]]],
+) -> Report:
     began = time.perf_counter()
-    results = rely_obligations()
+    results = run()
     seconds = time.perf_counter() - began
     obligations = [
         Obligation(
-            text, ("CB-1",), RELY, "composition", seconds / len(results), 1,
+            text, rules, name, segment, seconds / len(results), 1,
             None if holds else Failure("refuted", []),
         )
         for text, holds in results
     ]  # fmt: skip
-    return Report(RELY, obligations, 0, len(results), seconds)
+    return Report(name, obligations, 0, len(results), seconds)
 
 
 def _attempt(name: str) -> Report | Trouble:

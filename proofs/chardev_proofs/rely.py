@@ -148,9 +148,7 @@ def rely_obligations() -> list[tuple[str, bool]]:
             there: Any = there,
             limits: Any = limits,
         ) -> Facts:
-            facts = row_rely(
-                table.name, rows[one], there[one], limits[one], rows[two]
-            )
+            facts = row_rely(table.name, rows[one], there[one], limits[one], rows[two])
             return [(name, z3.Implies(there[two], fact)) for name, fact in facts]
 
         results += [

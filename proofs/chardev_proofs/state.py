@@ -774,6 +774,30 @@ def join_values(results: list[tuple[z3.BoolRef, Any]]) -> Any:
     raise MergeRefused("results of different kinds")
 
 
+class QuirkFields:
+    """What a quirk remembers in the device: after a cut, anything."""
+
+    def __init__(self, state: "SymState") -> None:
+        self.state = state
+        self.values: dict[str, tuple[int, Any]] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value that was set in this segment, else an unknown like the default."""
+        era, value = self.values.get(name, (-1, None))
+        if era != self.state.era:
+            if not isinstance(default, int):
+                raise UnsupportedError(f"`{name}`: a quirk's field that is no number")
+            kind = TRUTH if isinstance(default, bool) else NUMBER
+            value = boolean(fresh(name, kind)) if kind == TRUTH else integer(fresh(name))
+            self.values[name] = (self.state.era, value)
+        return value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if conditions():
+            raise MergeRefused("a quirk's field is set")
+        self.values[name] = (self.state.era, value)
+
+
 class SymState:
     """The state that the machine is given.
 
@@ -791,6 +815,7 @@ class SymState:
         self.buffers = SymBuffers(BUFFER, self)
         self.send_queue = SymSendQueue(MESSAGE, self)
         self.ports = SymPorts()
+        self.quirk_fields = QuirkFields(self)
         self.frame: Any = None
         self.pushes: list[z3.ArithRef] = []
         self.universal: list[tuple[str, Callable[[z3.ArithRef], z3.BoolRef], set[int]]] = []

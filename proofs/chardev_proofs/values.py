@@ -21,9 +21,9 @@ It is never seen as such: reading a field that may be None forks, and gives eith
 
 import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 import z3
@@ -184,6 +184,11 @@ class Number(Symbolic):
 
     __rmul__ = __mul__
 
+    def __mod__(self, other: Any) -> Any:
+        if not builtins.isinstance(other, int) or other <= 0:
+            self._refuse()
+        return integer(z3.simplify(int_term(self) % int(other)))
+
     def __lt__(self, other: Any) -> Any:
         return boolean(int_term(self) < int_term(other))
 
@@ -283,14 +288,14 @@ def lifted_max(left: Any, right: Any) -> Any:
 
 
 @contextmanager
-def lifted_builtins(modules: list[ModuleType]) -> Iterator[None]:
-    """Let the text of these modules use the functions above; concrete values give what they always give."""
+def lifted_builtins(namespaces: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """Let the text of these namespaces use the functions above; concrete values give what they always give."""
     lifted = {"len": lifted_len, "min": lifted_min, "max": lifted_max}
-    for module in modules:
-        vars(module).update(lifted)
+    for namespace in namespaces:
+        namespace.update(lifted)
     try:
         yield
     finally:
-        for module in modules:
+        for namespace in namespaces:
             for name in lifted:
-                del vars(module)[name]
+                del namespace[name]

@@ -31,8 +31,8 @@ ALLOWED: Final[dict[str, set[str]]] = {
 ALLOWED_IN_ADAPTERS: Final = {"chardev"}
 """What `chardev_conformance.adapters` may import besides: what is compared."""
 
-ALLOWED_IN_COMMAND_LINE: Final = {"chardev"}
-"""What `chardev_conformance.command_line` may import besides: the device's own command, `chardev serve`."""
+ALLOWED_IN_COMMAND_LINE: Final = {"chardev", "chardev_proofs"}
+"""What `chardev_conformance.command_line` may import besides: the commands of others, `chardev serve` and `prove`."""
 
 
 ALLOWED_IN_SPICE_CLIENT: Final = {"cryptography"}
