@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants hunt fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes 
 
 spec-mutants: $(ENV)/ready-to-test ## look for every machine-made mutant of the specification; writes the page of the docs
 	$(RUN) -m tests.spec_mutants --output docs/spec-mutants.rst $(ARGS)
+
+hunt: $(ENV)/ready-to-test ## hunt for findings in libspice-server for ten minutes; adds them to the page of the docs
+	$(RUN) -m chardev_conformance.spice_server --output docs $(ARGS)
 
 fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz

@@ -27,7 +27,7 @@ from chardev_conformance.target import (
 from chardev_spec.contract import Contract
 from chardev_spec.profiles import PROFILES, QUIRKS
 
-KINDS: Final = "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE"
+KINDS: Final = "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE, spice-server"
 """How a target is named."""
 
 MAY_LACK: Final = frozenset(PARAMETERS) - {"create", "advance"} | OPTIONAL_CALLBACKS

@@ -141,7 +141,7 @@ def test_what_an_object_lacks_is_not_tested(modules: Path) -> None:
             "device",
             (
                 "device: not a target; a target is one of "
-                "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE"
+                "python:MODULE:FACTORY, stdio:COMMAND, c:./LIBRARY.so, spec:PROFILE, spice-server"
             ),
         ),
         ("c:/nowhere/lib.so", "c:/nowhere/lib.so: cannot be read: No such file or directory"),

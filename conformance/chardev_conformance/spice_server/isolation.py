@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
+from chardev_conformance.spice_server.crash import CrashPlaces
 from chardev_conformance.spice_server.library import INSTALL, TooBusyError, load_library
 from chardev_conformance.spice_server.observation import Observation, observation_from_json
 from chardev_conformance.spice_server.stages import STAGES
@@ -79,7 +80,11 @@ class Isolated:
             text=True,
             env=environment,
         )
-        self._check_alive(self._read())
+        try:
+            self._check_alive(self._read())
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,6 +159,7 @@ class _Maker:
 
         self._seconds = seconds
         library = load_library()
+        self._places = CrashPlaces()
         timers = learn_timers(library)
         self._worlds: dict[str, World] = {}
 
@@ -183,6 +189,7 @@ class _Maker:
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
         os.dup2(said.fileno(), 2)
+        self._places.report()
         world = self._worlds[name]
         world.renew_sockets()
         end = ""

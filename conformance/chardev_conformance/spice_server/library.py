@@ -11,6 +11,7 @@ The layouts are those of the library's public headers on a 64-bit machine.
 """
 
 import ctypes
+import os
 import select
 from collections.abc import Callable
 from ctypes import (
@@ -30,6 +31,9 @@ from typing import Any, Final
 from chardev_conformance.target import TargetError
 
 SONAME: Final = "libspice-server.so.1"
+VARIABLE: Final = "CHARDEV_SPICE_SERVER"
+"""The variable of the environment that names another file: a build of one's own."""
+
 INSTALL: Final = "apt-get install --no-install-recommends libspice-server1"
 """The command that installs the library on Debian."""
 
@@ -151,15 +155,16 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 
 def load_library() -> ctypes.CDLL:
     """The library, its functions declared; raises `TargetError` when it cannot be loaded."""
+    name = os.environ.get(VARIABLE, SONAME)
     try:
-        library = ctypes.CDLL(SONAME)
+        library = ctypes.CDLL(name)
     except OSError as error:
         raise TargetError(f"spice-server: {error}; install it with: {INSTALL}") from None
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, f"spice_server_{name}", None)
+    for short, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, f"spice_server_{short}", None)
         if function is None:
             raise TargetError(
-                f"spice-server: {SONAME} has no spice_server_{name}; release 0.15.1 is needed"
+                f"spice-server: {name} has no spice_server_{short}; release 0.15.1 is needed"
             )
         function.restype = result
         function.argtypes = arguments

@@ -12,6 +12,9 @@ Inside: Final = ("write", "read")
 
 RESULT_OF_FAILURE: Final = -1
 
+READ_MOST: Final = {"port": 256, "usb": 256}
+"""How many bytes a port gives in one read at most, by kind; an agent's gives all it has."""
+
 
 @dataclass(slots=True)
 class HostPort:
@@ -21,6 +24,8 @@ class HostPort:
     """
 
     announces: bool = False
+    most: int | None = None
+    """How many bytes it gives in one read at most, as a virtio port gives one buffer."""
     room: int | None = None
     waiting: bytearray = field(default_factory=bytearray)
     """What it has to be read."""
@@ -51,6 +56,8 @@ class HostPort:
     def read(self, size: int) -> bytes:
         """The port's read: at most `size` bytes."""
         self._do_planned("read")
+        if self.most is not None:
+            size = min(size, self.most)
         data = bytes(self.waiting[:size])
         del self.waiting[:size]
         return data

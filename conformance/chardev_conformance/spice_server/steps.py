@@ -139,6 +139,13 @@ def load(path: Path) -> Scenario:
     return loads(text, str(path))
 
 
+def finding_of(path: Path) -> dict[str, Any]:
+    """What the header of a scenario's file says of its finding; empty where it says nothing."""
+    header = _parse(path.read_text(encoding="utf-8").partition("\n")[0], f"{path}:1")
+    finding = header.get("finding", {})
+    return finding if isinstance(finding, dict) else {}
+
+
 def step_from_json(data: Any, where: str) -> Step:
     """The step that JSON data says; raises `ScenarioError` naming what is wrong `where`."""
     if not isinstance(data, dict) or data.get("do") not in PARAMETERS:

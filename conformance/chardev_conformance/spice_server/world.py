@@ -30,7 +30,7 @@ from chardev_conformance.spice_server.library import (
     write_memory,
 )
 from chardev_conformance.spice_server.observation import Observation
-from chardev_conformance.spice_server.port import HostPort
+from chardev_conformance.spice_server.port import READ_MOST, HostPort
 from chardev_conformance.spice_server.stages import AGENT, PORT, STAGES, USB, PortPlan, Stage
 from chardev_conformance.spice_server.steps import Step
 
@@ -114,9 +114,7 @@ class World:
         self.servers = {name: self._new_server() for name in stage.servers}
         self.ports: dict[str, LibraryPort] = {}
         self.clients: dict[str, Channel] = {}
-        self._plans = dict(stage.clients)
         self.migration_data: dict[str, bytes] = {}
-        self._partial: dict[str, int] = {}
         for name, plan in stage.ports.items():
             self.ports[name] = self._new_port(plan)
             if plan.attached:
@@ -153,7 +151,7 @@ class World:
         return LibraryServer(handle, surroundings, (interface, instance))
 
     def _new_port(self, plan: PortPlan) -> LibraryPort:
-        host = HostPort(plan.announces)
+        host = HostPort(plan.announces, READ_MOST.get(plan.kind))
         surroundings = self.servers[plan.server].surroundings
         interface = CharDeviceInterface(
             BaseInterface(b"char_device", b"checker", 1, 3),
@@ -305,10 +303,8 @@ class World:
                 self.clients[name] = self._link(server, wire.MAIN, 0)
             except LinkError:
                 return
-            self.stage.clients.get(name)
 
     def _do_as_client(self, step: Step, channel: Channel) -> None:
-        name = step["client"]
         number = struct.Struct("<I")
         main = channel.type == wire.MAIN
         data = wire.C_MAIN_AGENT_DATA if main else wire.C_VMC_DATA
@@ -340,8 +336,6 @@ class World:
                 message = patched(self.migration_data.get(step["source"]), step)
                 if message is not None:
                     channel.send(wire.C_MIGRATE_DATA, message)
-            case _:
-                raise AssertionError(name)
 
     # Seeing
 

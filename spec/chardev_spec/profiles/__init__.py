@@ -25,6 +25,7 @@ from typing import Final
 from chardev_spec.profiles import life_cycle, migration, reading, reset, tokens, writing
 from chardev_spec.profiles.quirk import (
     SPICE_0_12_4,
+    SPICE_0_15,
     SPICE_2015_11,
     Profile,
     Quirk,
@@ -76,6 +77,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             profile("contract", "The contract", []),
             _release(SPICE_0_12_4, "spice-server 0.12.4 (2013)"),
             _release(SPICE_2015_11, "spice-server as of November 2015"),
+            _release(SPICE_0_15, "spice-server 0.15.1, as in Debian 12 (2022)"),
         )
     }
 )

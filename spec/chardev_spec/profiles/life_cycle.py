@@ -2,14 +2,14 @@
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.events import LOOP, Peer
-from chardev_spec.profiles.quirk import BOTH, SPICE_0_12_4, Quirk, RowField, no_steps
+from chardev_spec.profiles.quirk import ALL, BOTH, SPICE_0_12_4, Quirk, RowField, no_steps
 from chardev_spec.state import Origin, Place
 
 
 class StartWritesUntilNothing(Quirk):
     """LC-2: `start` reads only after a write pass that moved nothing; one that moved something is repeated first."""
 
-    releases = BOTH
+    releases = ALL
 
     def start(self, frame: Frame) -> Steps[None]:
         """Write, or else read, until neither moves anything."""
@@ -51,7 +51,7 @@ class WakeupOnlyReads(Quirk):
 class RemoveDoesNotMove(Quirk):
     """LC-7, WR-6, RD-8: `client_remove` does not write, and reads only if it ended an awaiting."""
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "no_data_is_stuck"
 
     def after_client_remove(self, frame: Frame, was_awaited: bool) -> Steps[None]:
@@ -123,7 +123,7 @@ class StarvingWindowAccepted(Quirk):
 class AwaitingClientHasCredit(Quirk):
     """MIG-4, LC-3: a client that awaits migration data has the send tokens of its `client_add`; a reset leaves them."""
 
-    releases = BOTH
+    releases = ALL
 
     def credit_while_awaiting(self, send_tokens: int) -> int:
         """As for any other client."""

@@ -2,7 +2,7 @@
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.errors import CannotMarshallError
-from chardev_spec.profiles.quirk import BOTH, Quirk, low_bits, no_steps
+from chardev_spec.profiles.quirk import ALL, Quirk, low_bits, no_steps
 from chardev_spec.record import MigrateData, Record, decode_record, write_data
 from chardev_spec.state import Buffer, Marshalled, Origin, Place
 
@@ -13,7 +13,7 @@ class MarshallsAnyState(Quirk):
     What remains is asserted: one client, and nothing in its send queue.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "sealed_devices_are_quiet"
 
     def check_can_marshal(self) -> int:
@@ -28,7 +28,7 @@ class MarshallsAnyState(Quirk):
 class MarshallDoesNotSeal(Quirk):
     """MIG-2, WR-1, MIG-6: marshall changes nothing; the source goes on and writes the same data."""
 
-    releases = BOTH
+    releases = ALL
 
     def seal(self) -> Marshalled:
         """Only the references."""
@@ -43,7 +43,7 @@ class MarshalledCountsLoseHighBits(Quirk):
     It takes `RestoreChecksNothing` as well to make the tokens in the write data that many.
     """
 
-    releases = BOTH
+    releases = ALL
 
     def marshalled_count(self, client: int, count: int) -> int:
         """The low bits."""
@@ -63,7 +63,7 @@ class RestoreChecksNothing(Quirk):
     A version above ours and a record of nobody end the process, as does reading behind the message.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "counts_are_not_negative"
 
     def check_window(self, client: int, record: Record) -> None:
@@ -82,7 +82,7 @@ class RestoreOverwritesCounts(Quirk):
     leave of those here, in 32 bits.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "tokens_are_conserved"
 
     def restore_tokens(self, client: int, record: Record, data: bytes) -> None:
@@ -102,7 +102,7 @@ class RestoredDataCostsSelfToken(Quirk):
     Without one the process ends.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "self_tokens_are_not_negative"
 
     def restore_data(self, client: int, record: Record, data: bytes) -> None:
@@ -127,7 +127,7 @@ class RestoredDataCostsSelfToken(Quirk):
 class RestoreDoesNotAnnounce(Quirk):
     """MIG-4, TOK-3: freed tokens that a restore brought over the interval wait for the next price that returns."""
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "freed_tokens_are_announced"
 
     def announce_restored(self, frame: Frame, client: int) -> Steps[None]:

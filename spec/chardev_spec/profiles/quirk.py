@@ -27,7 +27,9 @@ from chardev_spec.registry import cited
 
 SPICE_0_12_4: Final = "spice-0.12.4"
 SPICE_2015_11: Final = "spice-2015-11"
-BOTH: Final = (SPICE_0_12_4, SPICE_2015_11)
+SPICE_0_15: Final = "spice-0.15"
+BOTH: Final[tuple[str, ...]] = (SPICE_0_12_4, SPICE_2015_11)
+ALL: Final[tuple[str, ...]] = (*BOTH, SPICE_0_15)
 
 ValueT = TypeVar("ValueT")
 

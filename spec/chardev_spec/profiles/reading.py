@@ -5,6 +5,7 @@ from typing import Final
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.events import Message, Peer, RefMsgToClient, RemoveClient, SendMsgToClient
 from chardev_spec.profiles.quirk import (
+    ALL,
     BOTH,
     SPICE_0_12_4,
     DeviceField,
@@ -54,7 +55,7 @@ class CreditSnapshot(Quirk):
     What callbacks grant or take away meanwhile is not seen.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "reads_are_allowed"
 
     read_credit = DeviceField(0)
@@ -176,7 +177,7 @@ class TokensWithoutFlowControlCount(Quirk):
 class AddZeroIsAGrant(Quirk):
     """RD-7, RD-5: `tokens_add` of 0 does what any other does: it sets the wait timer and asks for a read."""
 
-    releases = BOTH
+    releases = ALL
 
     def is_grant(self, tokens: int) -> bool:
         """Whatever the number."""
@@ -186,7 +187,7 @@ class AddZeroIsAGrant(Quirk):
 class ReadsOnlyWithOwnCredit(Quirk):
     """RD-7: `tokens_add` and `tokens_set` read only if this client has credit left; another's does not count."""
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "retry_timer_is_settled"
 
     def read_after_push(self, frame: Frame, client: int) -> Steps[None]:
@@ -213,7 +214,7 @@ class WaitTimerSetAfterPush(Quirk):
     A last message that took the last token leaves it armed; a push of nothing restarts it.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "waiting_is_timed"
 
     def settle_wait_timer(self, client: int) -> None:
@@ -236,7 +237,7 @@ class WaitFlagOutlivesTimer(Quirk):
     So after a firing nothing starts the timer until tokens come.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "waiting_is_timed"
 
     wait_started = RowField(default=False)

@@ -2,7 +2,7 @@
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.events import SendTokensToClient
-from chardev_spec.profiles.quirk import BOTH, Quirk, low_bits
+from chardev_spec.profiles.quirk import ALL, BOTH, Quirk, low_bits
 
 
 class NoLeaving(Quirk):
@@ -11,7 +11,7 @@ class NoLeaving(Quirk):
     A client that broke its limits is served, announced to, and asked to go again, until it goes.
     """
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "leaving_comes_first"
 
     def mark_leaving(self, client: int) -> None:

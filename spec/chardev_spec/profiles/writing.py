@@ -2,8 +2,10 @@
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.profiles.quirk import (
+    ALL,
     BOTH,
     SPICE_0_12_4,
+    SPICE_0_15,
     SPICE_2015_11,
     DeviceField,
     Quirk,
@@ -19,7 +21,7 @@ class CurrentWhenOffered(Quirk):
     A client that goes leaves it to be written.
     """
 
-    releases = BOTH
+    releases = ALL
 
     def write_to_port(self, frame: Frame, count: int) -> Steps[Outcome]:
         """The head of the queue becomes current first."""
@@ -74,7 +76,7 @@ class WriteRequestsOutlastWrites(Quirk):
     A request while the device may not write at all is none.
     """
 
-    releases = (SPICE_2015_11,)
+    releases = (SPICE_2015_11, SPICE_0_15)
 
     write_requested = DeviceField(default=False)
     """Whether a write was asked for inside the write pass."""
@@ -101,7 +103,7 @@ class RepeatsAsLongAsAsked(Quirk):
     Reading in both releases, writing in that of 2015 (2013 has no guard there).
     """
 
-    releases = BOTH
+    releases = ALL
 
     def limit_repeats(self, outcome: Outcome, repeated: bool) -> Outcome:
         """No limit."""
@@ -111,7 +113,7 @@ class RepeatsAsLongAsAsked(Quirk):
 class FailedPortIsNotNow(Quirk):
     """WR-8: a final write error is taken for "not now": the port stays, and is tried again."""
 
-    releases = BOTH
+    releases = ALL
 
     def fail_port(self, frame: Frame) -> Steps[None]:
         """Nothing: the answer counts as 0."""
@@ -121,7 +123,7 @@ class FailedPortIsNotNow(Quirk):
 class RetryTimerOnlyForWriting(Quirk):
     """RD-8, WR-5: the retry timer is never armed for a read, and a read pass leaves it as it is."""
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "no_read_is_lost"
 
     def read_owed(self) -> bool:
@@ -150,7 +152,7 @@ class BlockedPassKeepsRetryTimer(Quirk):
 class RetryFiringOnlyWrites(Quirk):
     """WR-5, RD-8, LC-2: the firing of the retry timer writes and does not read."""
 
-    releases = BOTH
+    releases = ALL
     refuted_by = "no_read_is_lost"
 
     def retry_timer_fired(self, frame: Frame) -> Steps[None]:
@@ -169,6 +171,21 @@ class RetryTimerForEveryPort(Quirk):
     def write_owed(self) -> bool:
         """Whatever the port announces."""
         return not self.device.writing and self.may_write()
+
+
+class AnnouncingPortHasNoRetryTimer(Quirk):
+    """WR-4, WR-5, WR-6: while the attached port announces writability there is no retry timer, whatever is owed.
+
+    Observed after a write that failed: the port does not owe a wakeup for that, and nothing else will come.
+    """
+
+    releases = (SPICE_0_15,)
+    refuted_by = "no_data_is_stuck"
+
+    def write_owed(self) -> bool:
+        """Only where the port does not announce writability."""
+        device = self.device
+        return not device.announces_writability and not device.writing and self.may_write()
 
 
 class NoRetryTimerForAnnouncingPort(Quirk):

@@ -1,0 +1,47 @@
+"""Where the library was when the processor or the C library ended the process.
+
+An assertion of the library says its place itself; a memory fault does not, so a handler writes it to standard error:
+the innermost place in the library, as an offset that is the same in every run.
+"""
+
+import ctypes
+import os
+import signal
+from typing import Any, Final
+
+from chardev_conformance.spice_server.library import SONAME
+
+_DEPTH: Final = 40
+_SIGNALS: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+_Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
+
+
+class CrashPlaces:
+    """Writes where a fault happened; made before the process is copied, switched on in the copy."""
+
+    def __init__(self) -> None:
+        self._c: Any = ctypes.CDLL(None)
+        self._c.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        self._frames = (ctypes.c_void_p * _DEPTH)()
+        # The first call loads what it needs, which is no work for a handler.
+        self._c.backtrace(self._frames, _DEPTH)
+        self._handler = _Handler(self._write)
+        with open("/proc/self/maps", encoding="ascii") as maps:  # noqa: PTH123 - no file of a project
+            spans = [line.split() for line in maps if SONAME.partition(".so")[0] in line]
+        bounds = [tuple(int(each, 16) for each in fields[0].split("-")) for fields in spans]
+        self._first = min([begin for begin, _ in bounds], default=0)
+        self._last = max([end for _, end in bounds], default=0)
+
+    def report(self) -> None:
+        """Report faults of this process from now on."""
+        for number in _SIGNALS:
+            self._c.signal(int(number), ctypes.cast(self._handler, ctypes.c_void_p))
+
+    def _write(self, number: int) -> None:
+        count = self._c.backtrace(self._frames, _DEPTH)
+        for frame in self._frames[:count]:
+            if frame is not None and self._first <= frame < self._last:
+                os.write(2, f"\nfault in {SONAME} at offset {frame - self._first:x}\n".encode())
+                break
+        self._c.signal(number, None)
+        os.kill(os.getpid(), number)
