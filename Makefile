@@ -39,11 +39,21 @@ test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, wher
 		echo "test-newer: skipped, see the line above"; \
 	fi
 
-docs: $(ENV)/ready-to-test ## the site, in docs/_build/html
+docs: $(ENV)/ready-to-test docs/_build/npm/ready ## the site, in docs/_build/html
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 lab: $(ENV)/ready-for-lab ## check and port tests on serial drivers of a guest under QEMU: UART, FTDI, CDC-ACM, virtio
 	$(RUN) -m tests.lab $(ARGS)
+
+# What runs in the reader's browser comes from npm by name; without npm the page that needs it says so.
+docs/_build/npm/ready: docs/stepper/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	if command -v npm >/dev/null; then \
+		cd $(@D) && npm install --no-audit --no-fund --no-package-lock --loglevel=error && touch ready; \
+	else \
+		echo "docs: npm is not there, so the page with the stepper will say that it is missing"; \
+	fi
 
 bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
 	$(RUN) bench $(ARGS)

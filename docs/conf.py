@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "chardev_conformance.sphinx",
     "contract_rules",
+    "stepper_page",
     "trace_tables",
 ]
 exclude_patterns = ["_build"]
@@ -29,7 +30,7 @@ chardev_pages = "contract"
 chardev_examples = HERE / "examples/contract"
 chardev_evidence = evidence(HERE.parent)
 chardev_packages = [HERE.parent / "impl/chardev"]
-chardev_stepper = "index"
+chardev_stepper = "stepper"
 if (report := HERE / "proofs.json").exists():
     chardev_proof_report = report
 
@@ -42,6 +43,7 @@ html_title = f"chardev {release}"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["contract.css"]
+html_js_files = [("reach.js", {"defer": "defer"})]
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"

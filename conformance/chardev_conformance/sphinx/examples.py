@@ -13,15 +13,11 @@ from typing import Any, Final
 
 from chardev_conformance.scenario import Scenario, ScenarioError
 from chardev_conformance.sphinx.blocks import bullets, folded, inside, table
-from chardev_conformance.sphinx.diagrams import (
-    call_text,
-    decision_text,
-    event_text,
-    sequence,
-)
+from chardev_conformance.sphinx.diagrams import sequence
 from chardev_conformance.sphinx.links import reference
 from chardev_conformance.trace import loads
 from chardev_conformance.walk import Begin, Moment, Walk
+from chardev_conformance.walk_text import call_text, decision_text, event_text
 from chardev_spec.contract import Contract
 from chardev_spec.profiles import PROFILES
 from chardev_spec.registry import FUNCTIONS

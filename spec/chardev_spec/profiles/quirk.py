@@ -71,7 +71,7 @@ def overrides(quirk: type[Quirk]) -> list[str]:
     return [
         name
         for name, value in vars(quirk).items()
-        if isfunction(value) and name != "__init_subclass__"
+        if isfunction(value) and not name.startswith("__")
     ]
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.sphinx import text
-from chardev_conformance.sphinx.diagrams import decision_text, sequence, svg
+from chardev_conformance.sphinx.diagrams import sequence, svg
 from chardev_conformance.sphinx.examples import encoded, load_example, load_examples
+from chardev_conformance.walk_text import decision_text
 
 FOLDER = Path(__file__).parents[3] / "docs/examples/contract"
 
