@@ -80,7 +80,7 @@ constraints: ## make constraints.txt anew: the current versions of all that `mak
 	rm -rf .venv-constraints
 
 clean: ## remove what make made
-	rm -rf .venv .venv-newer .venv-constraints docs/_build
+	rm -rf .venv .venv-newer .venv-constraints docs/_build .lab
 
 # hatchling first and no build isolation: the build backend is pinned like everything else.
 $(ENV)/created: pyproject.toml constraints.txt tools/find_python.sh

@@ -18,12 +18,14 @@ When there is input, the device is woken; if it does not read, or may not read o
 So whatever the clients have no credit for stays in the port, which is back-pressure all the way to
 its peer, and a read callback that declines to read does not make the loop spin.
 
-Hang-up: found by a read or a write, dealt with in the loop's next turn, outside any frame.
+Hang-up: found by a read or a write, dealt with in the loop's next turn, outside any frame; then the
+device waits for another port.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .device import Device
@@ -207,8 +209,9 @@ class AsyncRunner(Generic[MessageT, ClientT]):
     `port` is a port of `chardev.ports`.
     `client_tokens_interval`, `self_tokens`, `callbacks`, `opaque` and `moves_per_call` are those of
     `Device`.
-    `on_hang_up` is called once, in a turn of the loop, when the peer hung up or the adapter was
-    unplugged; the port was detached before (LC-4).
+    `on_hang_up` is called once for each port, in a turn of the loop, when the peer hung up or the
+    adapter was unplugged; the port was detached (LC-4) and closed before, and `attach` gives the
+    device another one.
     `cork` collects what is written in one turn of the loop into gathered batches.
 
     The device is stopped: add clients, then call `runner.device.start()`.
@@ -236,6 +239,7 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         self._closed = False
         self._retry_timer: asyncio.Handle | None = None
         self._wait_timers: dict[ClientT, asyncio.Handle] = {}
+        self._cork = cork
         self.port = AsyncPort(port, cork=cork)
         self.device: Device[MessageT, ClientT] = Device(
             self.port,
@@ -246,7 +250,7 @@ class AsyncRunner(Generic[MessageT, ClientT]):
             opaque=opaque,
             moves_per_call=moves_per_call,
         )
-        self.port.start(self._hang_up)
+        self.port.start(partial(self._hang_up, self.port))
 
     def __enter__(self) -> Self:
         return self
@@ -267,6 +271,25 @@ class AsyncRunner(Generic[MessageT, ClientT]):
                 self.device.destroy()
         finally:
             self.port.close()
+
+    def attach(self, port: DescriptorPort) -> None:
+        """Give the device another port in place of the one it has, or has lost, which is closed (LC-4).
+
+        What the device has not written goes there: the rest of a partly written buffer, too.
+        To begin with an empty queue, call `runner.device.reset()` first, and `start()` afterwards.
+
+        Raises:
+            PortError: the port cannot be polled; nothing has changed.
+            ValueError: the runner was closed.
+        """
+        if self._closed:
+            raise ValueError(f"attach: the runner was closed, and cannot take {port!r}")
+        old, self.port = self.port, AsyncPort(port, cork=self._cork)
+        self.port.start(partial(self._hang_up, self.port))
+        try:
+            self.device.reset_dev_instance(self.port)
+        finally:
+            old.close()
 
     # Timers.
 
@@ -302,12 +325,14 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         self._wait_timers.pop(client, None)
         self.device.wait_timer_fired(client)
 
-    def _hang_up(self) -> None:
-        if self._closed:
+    def _hang_up(self, port: AsyncPort) -> None:
+        if self._closed or port is not self.port:
             return
         try:
-            if self.port.device is self.device and not self.device.destroyed:
+            if port.device is self.device and not self.device.destroyed:
                 self.device.reset_dev_instance(None)
         finally:
+            # A USB adapter gets its old name back only when nobody has its old self open.
+            port.close()
             if self._on_hang_up is not None:
                 self._on_hang_up()

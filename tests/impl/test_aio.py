@@ -181,6 +181,70 @@ def test_hang_up_detaches_and_says_so_once(*, writing: bool) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("cork", [False, True], ids=["direct", "corked"])
+def test_the_device_goes_on_with_another_port(*, cork: bool) -> None:
+    """After a replug bytes would be lost or repeated, or the device never write and read again (LC-4)."""
+
+    async def main() -> None:
+        owner = Owner()
+        hang_ups: list[object] = []
+        one, two = socket_pair()
+        data = os.urandom(3_000_000)
+        received = bytearray()
+
+        async def receive(size: int) -> None:
+            async with asyncio.timeout(10):
+                while len(received) < size:
+                    received.extend(one.read())
+                    await asyncio.sleep(0)
+            # Nothing may be under way when the line is pulled: that would be lost.
+            while left := one.read():
+                received.extend(left)
+
+        with AsyncRunner(
+            two, 1, 0, owner, cork=cork, on_hang_up=lambda: hang_ups.append(1)
+        ) as runner:
+            device = runner.device
+            device.client_add("c", False, 0, 0, 0)
+            device.start()
+            device.write("c", data)
+            for number in range(3):
+                one.write([bytes([number])])
+                await until(lambda: len(owner.sent) == number + 1)  # noqa: B023
+                await receive(1_000_000 * number + 1)
+                one.close()
+                await until(lambda: len(hang_ups) == number + 1)  # noqa: B023
+                assert two.closed
+                assert device.port is None
+                one, two = socket_pair()
+                runner.attach(two)
+            await receive(len(data))
+            one.close()
+        assert b"".join(owner.sent) == b"\0\1\2"
+        assert received == data
+
+    asyncio.run(main())
+
+
+def test_attach_refuses_what_it_cannot_use() -> None:
+    """A device would be left without any port, or a closed runner hold one open."""
+
+    async def main() -> None:
+        one, two = open_pty_pair()
+        with one, CharacterDevicePort(os.open("/dev/null", os.O_RDWR), "/dev/null") as null:
+            runner = AsyncRunner(two, 1, 0, Owner())
+            port = runner.port
+            with pytest.raises(PortError, match="/dev/null cannot be polled"):
+                runner.attach(null)
+            assert runner.port is runner.device.port is port
+            assert not two.closed
+            runner.close()
+            with pytest.raises(ValueError, match="the runner was closed"):
+                runner.attach(null)
+
+    asyncio.run(main())
+
+
 def test_timers_run_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait timer would never fire, or the retry timer not go on after a limit (RD-5, WR-5)."""
     monkeypatch.setattr(state, "WAIT_DELAY_MS", 20)

@@ -33,6 +33,9 @@ SECONDS: Final = 300
 BOOT_SECONDS: Final = 90
 """How long it may take to say its first word."""
 
+PTY_CALLS: Final = 1000
+"""Calls of the check at QEMU's pty: the host is faster than its guest."""
+
 
 class Lab:
     """The host's side: obeys the guest, and prints what it reports."""
@@ -91,9 +94,31 @@ class Lab:
                 await self.ends[what].connected()
             case "break":
                 await self.monitor.ask("chardev-send-break", id=what)
+            case "check_pty":
+                return {"saw": await self._check_pty()}
             case _:
                 raise ValueError(f"{do}: not among the things that the lab does")
         return {}
+
+    async def _check_pty(self) -> str:
+        """Spec and device in lockstep here, over QEMU's pty, which the guest echoes."""
+        devices = await self.monitor.ask("query-chardev")
+        (path,) = (each["filename"][4:] for each in devices if each["label"] == "pty")
+        command = f"check --port {path} --loopback --steps {PTY_CALLS} --json -".split()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "chardev_conformance", *command),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, complaints = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"chardev {' '.join(command)}: {(complaints or output).decode()}")
+        report = json.loads(output)
+        line = report["line"]
+        return (
+            f"driver {line['driver']}, {path} of the host:\n    {report['calls']} calls, "
+            f"{line['written']:,} bytes written, {line['read']:,} read"
+        )
 
 
 async def run(image: Path, only: str, log: Path) -> int:

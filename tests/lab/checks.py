@@ -3,6 +3,8 @@
 Each check returns what it saw in a few words, and raises when something is wrong.
 """
 
+import asyncio
+import contextlib
 import fcntl
 import io
 import json
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from chardev.line_settings import LineErrors, driver_of
@@ -22,8 +25,9 @@ from chardev_conformance.adapters.lines import Line, run_on_lines
 from chardev_conformance.command_line import main as command
 from chardev_conformance.results import Report
 from chardev_conformance.scenario import Scenario
-from tests.lab.control import Control
-from tests.lab.places import Place, until
+from tests.lab.control import Control, virtio_port
+from tests.lab.places import Place, stalled, until
+from tests.lab.transfer import Transfer
 
 CALLS: Final = 300
 """Calls of a check: some seconds in an emulated guest."""
@@ -278,6 +282,32 @@ def _errors(port: TtyPort) -> LineErrors:
     return errors
 
 
+def event_loop(place: Place, control: Control) -> str:
+    """On an event loop this driver would make the device spin, stall, lose bytes or repeat them."""
+
+    async def transfer() -> str:
+        return await Transfer(place, control).run(_open_soon)
+
+    return asyncio.run(transfer())
+
+
+def pty_of_the_host(control: Control) -> str:
+    """A device on the host, at QEMU's pty, would not get on with a guest at the other end."""
+    descriptor = os.open(virtio_port("lab.pty"), os.O_RDWR | os.O_CLOEXEC)
+
+    def echo() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data = os.read(descriptor, 4096)
+                # Without its host a virtio port reads as ended, and then goes on.
+                time.sleep(0 if data else 0.1)
+                while data:
+                    data = data[os.write(descriptor, data) :]
+
+    Thread(target=echo, daemon=True).start()
+    return str(control.ask("check_pty")["saw"])
+
+
 def bounded_close(place: Place, control: Control) -> str:
     """A program would hang at its end when the peer has stalled."""
     path, peer_path = place.find()
@@ -289,18 +319,6 @@ def bounded_close(place: Place, control: Control) -> str:
         seconds = time.monotonic() - begin
     assert seconds < CLOSE_SECONDS, f"close took {seconds:.1f} s with {filled} bytes under way"
     return f"close {seconds * 1000:.0f} ms"
-
-
-@contextmanager
-def stalled(place: Place, control: Control) -> Iterator[None]:
-    """Nothing is carried from the port to its peer, where the host can see to that."""
-    if place.wire:
-        control.ask("stall", place.wire)
-    try:
-        yield
-    finally:
-        if place.wire:
-            control.ask("flow", place.wire)
 
 
 def _fill(port: DescriptorPort) -> int:

@@ -17,6 +17,8 @@ from tests.lab.places import PLACES, Place, load_drivers
 CHECK_SECONDS = 60
 """How long one check may take before it counts as stuck."""
 
+PTY = "QEMU's pty"
+
 Check = Callable[[Place, Control], str]
 
 
@@ -32,33 +34,44 @@ def main() -> int:
     load_drivers(kernel)
     for place in PLACES:
         if only in place.title:
-            _check_place(control, place)
+            _report(control, place.title, lambda: _place(place, control))  # noqa: B023
+    if only in PTY:
+        _report(control, PTY, lambda: _pty(control))
     control.ask("done")
     return 0
 
 
-def _check_place(control: Control, place: Place) -> None:
+def _report(control: Control, title: str, check: Callable[[], str]) -> None:
+    """Tell the host what was seen, or what went wrong and where; the next line is checked all the same."""
     begin = time.monotonic()
-    facts, check_name = [], "find"
     try:
-        path, _ = place.find()
-        driver = driver_of(path)
-        for check in _checks(place):
-            check_name = check.__name__
-            signal.alarm(CHECK_SECONDS)
-            facts.append(check(place, control))
-    except Exception as error:  # noqa: BLE001 - the host hears of it, and the next line is checked
-        what = f"FAILED  {place.title}: {check_name}: {type(error).__name__}: {error}"
+        saw = check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the host hears of it
+        what = f"FAILED  {title}: {type(error).__name__}: {error}"
         control.ask("fail", what, traceback=traceback.format_exc())
-        return
+    else:
+        control.ask("say", f"ok  {title}, {saw} ({time.monotonic() - begin:.0f} s)")
     finally:
         signal.alarm(0)
-    seconds = time.monotonic() - begin
-    control.ask("say", f"ok  {place.title}, {driver} ({path}), {seconds:.0f} s: {'; '.join(facts)}")
+
+
+def _place(place: Place, control: Control) -> str:
+    path, _ = place.find()
+    facts = []
+    for check in _checks(place):
+        signal.alarm(CHECK_SECONDS)
+        facts.append(f"    {check(place, control)}")
+    return "\n".join([f"driver {driver_of(path)}, {path}:", *facts])
+
+
+def _pty(control: Control) -> str:
+    signal.alarm(CHECK_SECONDS)
+    return checks.pty_of_the_host(control)
 
 
 def _checks(place: Place) -> Iterator[Check]:
     yield checks.lockstep
+    yield checks.event_loop
     if place.is_uart:
         yield checks.own_loopback
         yield checks.overrun

@@ -5,7 +5,8 @@ import os
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -32,8 +33,12 @@ class Place:
     """Take the port away, or hang it up, while it is open."""
     plug: Callable[[Control], None]
     """Give it back."""
+    amount: int
+    """How many bytes are sent over it in one go: some times what it buffers, and no longer than a second's worth."""
     wire: str = ""
     """The wire that the host can stall; else a peer that does not read holds the port back."""
+    holds_back: bool = True
+    """It takes only so much while nothing is carried to a peer, or the peer does not read."""
     send_break: Callable[[Control], None] | None = None
     """Let the port receive a break."""
     is_tty: bool = True
@@ -53,6 +58,18 @@ def until(what: Callable[[], FoundT | None], wanted: str) -> FoundT:
             return found
         time.sleep(0.02)
     raise TimeoutError(f"{wanted}: not within {WAIT_SECONDS:.0f} s")
+
+
+@contextmanager
+def stalled(place: Place, control: Control) -> Iterator[None]:
+    """Nothing is carried from the port to its peer, where the host can see to that."""
+    if place.wire:
+        control.ask("stall", place.wire)
+    try:
+        yield
+    finally:
+        if place.wire:
+            control.ask("flow", place.wire)
 
 
 def load_drivers(kernel: Path) -> None:
@@ -137,6 +154,7 @@ _CARD: Final = _PciCard()
 PLACES: Final = (
     Place(
         title="16550A on ISA",
+        amount=24 << 10,
         find=lambda: ("/dev/ttyS1", "/dev/ttyS2"),
         unplug=lambda _: _hang_up("/dev/ttyS1"),
         plug=lambda _: None,
@@ -146,6 +164,7 @@ PLACES: Final = (
     ),
     Place(
         title="16550A on PCI",
+        amount=24 << 10,
         find=_pci_ports,
         unplug=_CARD.unplug,
         plug=_CARD.plug,
@@ -155,13 +174,17 @@ PLACES: Final = (
     ),
     Place(
         title="FTDI on USB",
+        amount=128 << 10,
         find=lambda: (_usb(1), _usb(2)),
         unplug=lambda control: control.ask("pull", "usb1"),
         plug=lambda control: control.ask("plug", "usb1"),
+        # Its buffers empty as fast as anybody can write.
+        holds_back=False,
         # No break: QEMU's adapter sends it without the byte that the driver wants beside it.
     ),
     Place(
         title="CDC-ACM to a gadget",
+        amount=1 << 20,
         find=lambda: (_tty("bus/usb/devices/*-1:1.0/tty/ttyACM*"), "/dev/ttyGS0"),
         unplug=_unplug_gadget,
         plug=_plug_gadget,
@@ -169,6 +192,7 @@ PLACES: Final = (
     ),
     Place(
         title="virtio port",
+        amount=512 << 10,
         find=lambda: (virtio_port("lab.one"), virtio_port("lab.two")),
         unplug=lambda control: control.ask("pull", "virtio1"),
         plug=lambda control: control.ask("plug", "virtio1"),
