@@ -272,11 +272,13 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         finally:
             self.port.close()
 
-    def attach(self, port: DescriptorPort) -> None:
+    def attach(self, port: DescriptorPort, by: Callable[[AsyncPort], object] | None = None) -> None:
         """Give the device another port in place of the one it has, or has lost, which is closed (LC-4).
 
         What the device has not written goes there: the rest of a partly written buffer, too.
         To begin with an empty queue, call `runner.device.reset()` first, and `start()` afterwards.
+        `by` is what attaches it, `Device.reset_dev_instance` by default; a device on top has its own,
+        `AgentDevice.agent_attached` or `SpiceVmcDevice.attach`.
 
         Raises:
             PortError: the port cannot be polled; nothing has changed.
@@ -287,7 +289,7 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         old, self.port = self.port, AsyncPort(port, cork=self._cork)
         self.port.start(partial(self._hang_up, self.port))
         try:
-            self.device.reset_dev_instance(self.port)
+            (by or self.device.reset_dev_instance)(self.port)
         finally:
             old.close()
 

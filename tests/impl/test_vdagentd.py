@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from chardev.aio import AsyncPort, AsyncRunner
+from chardev.aio import AsyncRunner
 from chardev.ports import DescriptorPort, PtyPort, SocketPort, open_pty_pair
 from chardev.vdagent import AgentDevice, MessageHeader, MessageType, message, parts
 
@@ -196,10 +196,7 @@ class Client:
 
     def replug(self, port: DescriptorPort) -> None:
         """Give the device the next daemon's line; the client stays."""
-        self.runner.port.close()
-        self.runner.port = AsyncPort(port, cork=False)
-        self.runner.port.start(self.agent.agent_detached)
-        self.agent.agent_attached(self.runner.port)
+        self.runner.attach(port, by=self.agent.agent_attached)
 
     def send(self, kind: int, body: bytes) -> None:
         """Send a message as tokens allow."""

@@ -14,7 +14,7 @@ from tests.lab import checks
 from tests.lab.control import Control
 from tests.lab.places import PLACES, Place, load_drivers
 
-CHECK_SECONDS = 60
+CHECK_SECONDS = 100
 """How long one check may take before it counts as stuck."""
 
 PTY = "QEMU's pty"
@@ -23,9 +23,9 @@ Check = Callable[[Place, Control], str]
 
 
 def main() -> int:
-    """Check every line whose title contains the argument; report to the host."""
-    only = sys.argv[1]
-    control = Control()
+    """Check every line whose title contains the second argument, with the seed that is the first."""
+    control = Control(int(sys.argv[1]))
+    only = sys.argv[2]
     control.ask("hello")
     kernel = Path(".lab/kernel").absolute()
     # Where a file may be written.
@@ -47,8 +47,8 @@ def _report(control: Control, title: str, check: Callable[[], str]) -> None:
     try:
         saw = check()
     except Exception as error:  # noqa: BLE001 - whatever it is, the host hears of it
-        what = f"FAILED  {title}: {type(error).__name__}: {error}"
-        control.ask("fail", what, traceback=traceback.format_exc())
+        told = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        control.ask("fail", title, told=told)
     else:
         control.ask("say", f"ok  {title}, {saw} ({time.monotonic() - begin:.0f} s)")
     finally:

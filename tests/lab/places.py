@@ -15,7 +15,7 @@ from tests.lab.control import Control, virtio_port
 
 MODULES: Final = ("xhci_pci", "ftdi_sio", "cdc_acm", "dummy_hcd", "usb_f_acm")
 
-WAIT_SECONDS: Final = 15.0
+WAIT_SECONDS: Final = 40.0
 """How long a device may take to come or go."""
 
 GADGETS: Final = Path("/sys/kernel/config/usb_gadget")

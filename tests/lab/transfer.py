@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from chardev import Bytes
 from chardev.aio import AsyncRunner
-from chardev.ports import DescriptorPort
+from chardev.ports import DescriptorPort, TtyPort
 from tests.lab.control import Control
 from tests.lab.places import WAIT_SECONDS, Place, stalled
 
@@ -81,11 +82,18 @@ class Transfer:
         return port
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the peer read until something is so."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not condition():
-                self.received += self.peer.read()
-                await asyncio.sleep(0)
+        """Let the peer read until something is so; raises `TimeoutError`, which says how far it got."""
+        end = time.monotonic() + WAIT_SECONDS
+        while not condition():
+            self.received += self.peer.read()
+            await asyncio.sleep(0)
+            if time.monotonic() > end:
+                errors = self.peer.errors() if isinstance(self.peer, TtyPort) else None
+                raise TimeoutError(
+                    f"{WAIT_SECONDS:.0f} s: of {len(self.data)} bytes the line took {self.taken}, "
+                    f"its peer has {len(self.received)} and errors {errors}, "
+                    f"the client {len(self.owner.received)}; {self.runner.device.pending_bytes} wait"
+                )
 
     async def run(self, open_soon: Callable[[str], DescriptorPort]) -> str:
         """Send all, with a mishap in the middle; what was seen."""
