@@ -22,10 +22,11 @@ from chardev_conformance.fuzzing.errors import CampaignError
 from chardev_conformance.fuzzing.findings import finding_folders, read_report
 from chardev_conformance.fuzzing.minimise import Minimiser
 from chardev_conformance.fuzzing.orders import Executor
+from chardev_conformance.fuzzing.own_code import watching
 from chardev_conformance.fuzzing.page import write_page
 from chardev_conformance.fuzzing.plan import Plan
 from chardev_conformance.fuzzing.reach import reach
-from chardev_conformance.fuzzing.seeds import SEEDS, read_seeds
+from chardev_conformance.fuzzing.seeds import own_seeds, read_seeds
 from chardev_conformance.fuzzing.session import run_again, run_here
 from chardev_conformance.fuzzing.store import Store
 from chardev_conformance.fuzzing.view import View
@@ -164,12 +165,12 @@ def _run(options: argparse.Namespace, store: Store) -> int:
 
     interrupted = False
     try:
-        with plan.opened() as opened:
+        with plan.opened() as opened, watching(plan.target, opened) as own_code:
             if options.resume:
                 run_again(store.folder, opened.factory, machine, view.say)
             run_here(
                 campaign,
-                Executor(opened.factory, machine),
+                Executor(opened.factory, machine, own_code=own_code),
                 seconds=seconds,
                 scenarios=options.scenarios,
                 tick=tick,
@@ -188,8 +189,7 @@ def _run(options: argparse.Namespace, store: Store) -> int:
 
 
 def _seeds(plan: Plan) -> list[str]:
-    own = [] if plan.bare else [str(SEEDS)]
-    return read_seeds([*own, *plan.seeds])
+    return [*([] if plan.bare else own_seeds()), *read_seeds(plan.seeds)]
 
 
 def _summary(campaign: Campaign, store: Store, *, interrupted: bool) -> str:

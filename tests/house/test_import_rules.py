@@ -39,7 +39,10 @@ ALLOWED_IN_SPICE_CLIENT: Final = {"cryptography"}
 """What `chardev_conformance.spice_server.client` may import besides: only a check of that library authenticates."""
 
 ALLOWED_IN_STATEFUL: Final = {"hypothesis"}
-"""What `chardev_conformance.stateful` may import besides: a check on the command line needs no Hypothesis."""
+"""What `chardev_conformance.stateful` and `strategies` may import besides: the command line needs no Hypothesis."""
+
+ALLOWED_IN_PYTEST_PLUGIN: Final = {"pytest"}
+"""What `chardev_conformance.pytest_plugin` may import besides: pytest itself loads it."""
 
 ALLOWED_IN_SPHINX: Final = {"sphinx", "docutils", "mermaid_render"}
 """What `chardev_conformance.sphinx` may import besides: it is an extension of Sphinx, which loads it by name.
@@ -86,8 +89,10 @@ def may_import(package: str, file: Path) -> set[str]:
         return own | ALLOWED_IN_SPICE_CLIENT
     if file.is_relative_to(checker / "sphinx"):
         return own | ALLOWED_IN_SPHINX
-    if file == checker / "stateful.py":
+    if file in {checker / "stateful.py", checker / "strategies.py"}:
         return own | ALLOWED_IN_STATEFUL
+    if file == checker / "pytest_plugin.py":
+        return own | ALLOWED_IN_PYTEST_PLUGIN
     return own | ALLOWED_IN_COMMAND_LINE if file == checker / "command_line.py" else own
 
 

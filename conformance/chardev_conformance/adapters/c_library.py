@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +50,28 @@ def build_surroundings(folder: Path) -> Path:
     """Build what the library imports; the shared library."""
     result = folder / "libsurroundings.so"
     run = subprocess.run(  # noqa: S603 - our own source
-        [compiler(), "-O2", "-shared", "-fPIC", "-o", str(result), str(SOURCE)],
+        [compiler(), "-O2", "-shared", "-fPIC", "-o", str(result), str(SOURCE), "-ldl"],
         capture_output=True,
         text=True,
         check=False,
     )
     if run.returncode != 0:
         raise TargetError(f"{SOURCE.name} cannot be compiled: {run.stderr.strip()}")
+    return result
+
+
+_COVERAGE: Final = b"__sanitizer_cov_trace_pc"
+
+COVERAGE_BYTES: Final = 1 << 16
+"""How many places in the code the surroundings tell apart."""
+
+
+def _coverage_map(library: bytes, folder: Path) -> Path | None:
+    """A file for what the library says of the code that runs, if it was built to say it."""
+    if _COVERAGE not in library:
+        return None
+    result = folder / "coverage"
+    result.write_bytes(bytes(COVERAGE_BYTES))
     return result
 
 
@@ -92,13 +108,17 @@ def open_library(name: str, lacks: frozenset[str], seconds: float) -> Iterator[O
         raise TargetError(f"c:{name}: not a shared library (build it with cc -shared -fPIC)")
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         surroundings = build_surroundings(Path(folder))
+        environment = _environment(contents, Path(folder))
+        coverage_map = _coverage_map(contents, Path(folder))
+        if coverage_map is not None:
+            environment["CHARDEV_COVERAGE"] = str(coverage_map)
         arguments = [str(path.resolve()), str(surroundings), ",".join(sorted(lacks))]
         command = Command(
             f"c:{name}",
             [sys.executable, "-m", "chardev_conformance.adapters.c_host", *arguments],
-            _environment(contents, Path(folder)),
+            environment,
             seconds,
             lacks,
         )
         with open_process(command) as opened:
-            yield Opened(f"c:{name}", opened.factory, opened.capabilities, opened.remarks)
+            yield replace(opened, name=f"c:{name}", coverage_map=coverage_map)

@@ -72,6 +72,13 @@ _SANITIZER: Final = re.compile(
 )
 
 
+_FRAME: Final = re.compile(
+    r"^ *#\d+ 0x[0-9a-f]+ in (?P<function>\w+) "
+    r"(?!.*(?:/(?:lib\w*san|libffi|libpython)|/python3|/_ctypes))",
+    re.MULTILINE,
+)
+"""A frame of a sanitizer's report that is neither the sanitizer's own nor the interpreter's around the library."""
+
 _MISSING: Final = re.compile(r"^missing: (\w+)$", re.MULTILINE)
 """What a function of a template says that was not filled in."""
 
@@ -311,7 +318,8 @@ class Connection:
             what = found[0]["what"] or "undefined behaviour"
             tool = found[0]["tool"] or "UndefinedBehaviorSanitizer"
             detail = f": {found[0]['undefined']}" if found[0]["undefined"] else ""
-            return _EndedError(f"crash, {what}", f"{tool}: {what}{detail}; {how}")
+            where = _stack(errors)
+            return _EndedError(f"crash, {what}", f"{tool}: {what}{detail}; {how}{where}")
         signal_name = how.rpartition("signal ")[2] if "signal" in how else "exit"
         return _EndedError(f"crash, {signal_name}", how + self._last_words())
 
@@ -331,6 +339,12 @@ class Connection:
 def _broken(error: _EndedError) -> BrokenError:
     """A finding: the process ended, or is endlessly busy (WR-5)."""
     return BrokenError(error.symptom, str(error), ("WR-5",) if error.symptom == "hang" else ())
+
+
+def _stack(errors: str) -> str:
+    """Where a sanitizer saw it: the innermost functions of the implementation."""
+    frames = [each["function"] for each in _FRAME.finditer(errors.partition("\n\n")[0])]
+    return f"; in {' < '.join(frames[:2])}" if frames else ""
 
 
 def _signal_name(number: int) -> str:

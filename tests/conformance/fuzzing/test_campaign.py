@@ -13,11 +13,11 @@ from chardev_conformance.fuzzing.errors import CampaignError
 from chardev_conformance.fuzzing.findings import read_report
 from chardev_conformance.fuzzing.orders import Executor
 from chardev_conformance.fuzzing.plan import Plan
-from chardev_conformance.fuzzing.seeds import SEEDS, read_seeds
+from chardev_conformance.fuzzing.seeds import own_seeds
 from chardev_conformance.fuzzing.store import Store
 
 PLAN = Plan(None, 4)
-TRACES = read_seeds([str(SEEDS)])[:20]
+TRACES = own_seeds()[:20]
 
 
 def go_on(campaign: Campaign, count: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from chardev_conformance.adapters.device import DeviceTarget
 from chardev_conformance.fuzzing.mutate import CHANGES, DEEPEST, MOST_STEPS, Mutation
 from chardev_conformance.fuzzing.orders import Executor, Order, bare
-from chardev_conformance.fuzzing.seeds import SEEDS, read_seeds
+from chardev_conformance.fuzzing.seeds import own_seeds
 from chardev_conformance.scenario import Scenario, Step, count_calls, walk
 from chardev_conformance.trace import dumps, loads
 
@@ -68,7 +68,7 @@ def test_spliced_steps_keep_their_names() -> None:
 def test_what_is_changed_runs_without_a_difference() -> None:
     """The bundled device, or the checker itself, would be wrong somewhere that chance does not reach."""
     executor = Executor(DeviceTarget)
-    seeds = read_seeds([str(SEEDS)])
+    seeds = own_seeds()
     for number in range(300):
         order = Order(number, 5, seeds[number % len(seeds)], TRACES[number % 4])
         assert executor.execute(order).finding is None

@@ -1,0 +1,153 @@
+"""The ways of looking for a defect; each says how much processor time it took, None when it did not find it."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from chardev_conformance.adapters.device import DeviceTarget
+from chardev_conformance.campaign import run_campaign
+from chardev_conformance.fuzzing.campaign import Campaign
+from chardev_conformance.fuzzing.orders import Executor
+from chardev_conformance.fuzzing.plan import Plan
+from chardev_conformance.fuzzing.seeds import own_seeds
+from chardev_conformance.lockstep import TargetFactory
+from chardev_conformance.targets import open_target
+from tests.c_device.build import build
+from tests.c_device.defects import DEFECTS as C_DEFECTS
+from tests.mutants.defects import DEFECTS
+from tests.mutants.loader import load
+
+ROOT: Final = Path(__file__).parents[2]
+
+SECONDS_PER_STEP: Final = 2.0
+"""Processor time after which a call of the device is endless."""
+
+Hunt = Callable[[TargetFactory, int, float], bool]
+"""Looks for a difference, with a seed, for so many seconds at most; whether there is one."""
+
+
+def at_random(target: TargetFactory, seed: int, seconds: float) -> bool:
+    """``chardev check``."""
+    report = run_campaign(
+        target,
+        seed=seed,
+        calls=10**9,
+        seconds=seconds,
+        shrinks=False,
+        seconds_per_step=SECONDS_PER_STEP,
+    )
+    return bool(report.found)
+
+
+def guided(target: TargetFactory, seed: int, seconds: float, *, seeded: bool = True) -> bool:
+    """``chardev fuzz``."""
+    campaign = Campaign(Plan(None, seed), own_seeds() if seeded else ())
+    executor = Executor(target, seconds_per_step=SECONDS_PER_STEP)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if campaign.commit(executor.execute(campaign.next_order())) is not None:
+            return True
+    return False
+
+
+HUNTS: Final[dict[str, Hunt]] = {
+    "check": at_random,
+    "fuzz": guided,
+    "fuzz --no-seeds": partial(guided, seeded=False),
+}
+
+
+def in_python(hunt: Hunt, name: str, seed: int, seconds: float) -> float | None:
+    """Look for a defect of the bundled device."""
+    package = load(next(each for each in DEFECTS if each.name == name))
+    begin = time.process_time()
+    found = hunt(partial(DeviceTarget, package=package), seed, seconds)
+    return time.process_time() - begin if found else None
+
+
+def in_c(hunt: Hunt, name: str, seed: int, seconds: float) -> float | None:
+    """Look for a defect of the device in C; what its process takes counts as well."""
+    defect = next(each for each in C_DEFECTS if each.name == name)
+    with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
+        library = build(Path(folder), defect)
+        begin = _all_time()
+        with open_target(f"c:{library}", seconds=5.0 if defect.sanitized else 1.0) as opened:
+            found = hunt(opened.factory, seed, seconds)
+        return _all_time() - begin if found else None
+
+
+def _all_time() -> float:
+    """The processor time of this process and of those that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def by_hypothesis(name: str, seed: int, seconds: float) -> float | None:
+    """Hypothesis's stateful engine as it comes, under pytest."""
+    machine = "tests/fuzz_evidence/test_machine.py"
+    options = ["-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
+    return _machine([sys.executable, "-m", "pytest", "-q", *options, machine], name, seconds)
+
+
+def by_hypofuzz(name: str, _seed: int, seconds: float) -> float | None:
+    """HypoFuzz, as it comes, with one process; it takes no seed."""
+    machine = "tests/fuzz_evidence/test_machine.py"
+    return _machine(
+        ["hypothesis", "fuzz", "-n", "1", "--no-dashboard", "--", machine], name, seconds
+    )
+
+
+def _machine(arguments: list[str], name: str, seconds: float) -> float | None:
+    with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
+        result = Path(folder) / "result"
+        environment = os.environ | {
+            "CHARDEV_DEFECT": name,
+            "CHARDEV_RESULT": str(result),
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
+            "PYTHONPATH": str(ROOT),
+        }
+        process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 3 * seconds
+        while process.poll() is None and not result.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.1)
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+        process.wait()
+        if not result.exists():
+            return None
+        spent = float(result.read_text(encoding="utf-8").split()[0])
+        return spent if spent <= seconds else None
+
+
+METHODS: Final[dict[str, Callable[[str, int, float], float | None]]] = {
+    **{name: partial(in_python, hunt) for name, hunt in HUNTS.items()},
+    "Hypothesis": by_hypothesis,
+    "HypoFuzz": by_hypofuzz,
+    **{f"{name} (C)": partial(in_c, hunt) for name, hunt in HUNTS.items()},
+}
+"""Every way, by the name that the table gives it."""
+
+UNSEEN: Final = frozenset({"used memory is never freed"})
+"""What no callback shows, whatever the way (`tests.mutants.memory` measures it)."""
+
+
+def names(method: str) -> list[str]:
+    """The defects that a way is tried on."""
+    defects = C_DEFECTS if method.endswith("(C)") else DEFECTS
+    return [each.name for each in defects if each.name not in UNSEEN]
