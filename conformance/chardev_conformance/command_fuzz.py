@@ -18,6 +18,7 @@ from chardev_conformance.commands import (
     seconds_above_0,
 )
 from chardev_conformance.fuzzing.campaign import Campaign
+from chardev_conformance.fuzzing.cluster import connected, run_on_cluster
 from chardev_conformance.fuzzing.errors import CampaignError
 from chardev_conformance.fuzzing.findings import finding_folders, read_report
 from chardev_conformance.fuzzing.minimise import Minimiser
@@ -27,7 +28,8 @@ from chardev_conformance.fuzzing.page import write_page
 from chardev_conformance.fuzzing.plan import Plan
 from chardev_conformance.fuzzing.reach import reach
 from chardev_conformance.fuzzing.seeds import own_seeds, read_seeds
-from chardev_conformance.fuzzing.session import run_again, run_here
+from chardev_conformance.fuzzing.session import Limits, run_again, run_here
+from chardev_conformance.fuzzing.sharing import Shared
 from chardev_conformance.fuzzing.store import Store
 from chardev_conformance.fuzzing.view import View
 from chardev_conformance.targets import KINDS
@@ -96,12 +98,32 @@ def add_parser(commands: Any) -> None:
         help="begin with the traces of this file, too",
     )
     add("--no-seeds", action="store_true", help="begin with nothing, not even what comes with it")
+    add(
+        "--workers",
+        type=number_above_0("workers"),
+        metavar="N",
+        help="execute on so many processes (default: in this one)",
+    )
+    add(
+        "--cluster",
+        metavar="tcp://HOST:8786",
+        help="execute on the workers of a Dask cluster that runs",
+    )
+    add(
+        "--share",
+        metavar="PLACE",
+        help="share what is worth going on from with other campaigns: a folder, or redis://HOST",
+    )
     fuzz.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a campaign; the exit status."""
     profile_of(options)
+    if options.workers is not None and options.cluster is not None:
+        raise UsageError(
+            "--workers starts a cluster, --cluster uses one that runs: give one of them"
+        )
     try:
         store = _store(options)
         try:
@@ -117,6 +139,10 @@ def _store(options: argparse.Namespace) -> Store:
     if not options.resume:
         seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
         seeds = tuple(str(Path(each).resolve()) for each in options.seeds)
+        if options.share is not None:
+            Shared(
+                options.share, Plan(options.target, seed)
+            )  # likewise a place that nobody reaches
         read_seeds(seeds)  # a file that cannot be read is told before anything is made
         plan = Plan(
             options.target,
@@ -143,9 +169,10 @@ def _store(options: argparse.Namespace) -> Store:
 
 def _run(options: argparse.Namespace, store: Store) -> int:
     plan = store.plan
-    campaign = Campaign(plan, _seeds(plan), store)
+    shared = None if options.share is None else Shared(options.share, plan)
+    campaign = Campaign(plan, _seeds(plan), store, shared)
     seconds = options.time or (SECONDS if options.scenarios is None else float("inf"))
-    view = View(campaign, sys.stderr, "1 worker")
+    view = View(campaign, sys.stderr, options.cluster or f"{options.workers or 1} worker(s)")
     minimiser = Minimiser(store.folder)
     view.say(f"seed           {plan.seed}")
     machine = profile_named(plan.profile).machine
@@ -165,17 +192,17 @@ def _run(options: argparse.Namespace, store: Store) -> int:
 
     interrupted = False
     try:
-        with plan.opened() as opened, watching(plan.target, opened) as own_code:
-            if options.resume:
+        if options.resume:
+            with plan.opened() as opened:
                 run_again(store.folder, opened.factory, machine, view.say)
-            run_here(
-                campaign,
-                Executor(opened.factory, machine, own_code=own_code),
-                seconds=seconds,
-                scenarios=options.scenarios,
-                tick=tick,
-                found=found,
-            )
+        limits = Limits(seconds, options.scenarios, tick, found)
+        if options.workers is not None or options.cluster is not None:
+            with connected(options.workers, options.cluster) as client:
+                run_on_cluster(campaign, client, limits)
+        else:
+            with plan.opened() as opened, watching(plan.target, opened) as own_code:
+                executor = Executor(opened.factory, machine, own_code=own_code)
+                run_here(campaign, executor, limits)
     except KeyboardInterrupt:
         interrupted = True
         minimiser.stop()

@@ -51,6 +51,10 @@ Nothing else in the package imports it (`test_only_sphinx_loads_the_extension`),
 """
 
 
+ALLOWED_IN_FUZZING: Final = {"cluster.py": {"distributed"}, "sharing.py": {"hypothesis", "redis"}}
+"""What files of `chardev_conformance.fuzzing` may import besides, and only where a campaign is on many processes."""
+
+
 def imported(source: str) -> Iterator[str]:
     """The top-level packages that a text imports: at its head, inside functions, or by a call.
 
@@ -91,6 +95,8 @@ def may_import(package: str, file: Path) -> set[str]:
         return own | ALLOWED_IN_SPHINX
     if file in {checker / "stateful.py", checker / "strategies.py"}:
         return own | ALLOWED_IN_STATEFUL
+    if file.parent == checker / "fuzzing":
+        return own | ALLOWED_IN_FUZZING.get(file.name, set())
     if file == checker / "pytest_plugin.py":
         return own | ALLOWED_IN_PYTEST_PLUGIN
     return own | ALLOWED_IN_COMMAND_LINE if file == checker / "command_line.py" else own

@@ -5,12 +5,13 @@ campaign on disk is rebuilt by making them again (`_apply`), from the last state
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from random import Random
 from typing import Any, Final
 
+from chardev_conformance.fuzzing.batches import Batch
 from chardev_conformance.fuzzing.corpus import Corpus, Entry, entry_from_json
 from chardev_conformance.fuzzing.errors import CampaignError
 from chardev_conformance.fuzzing.features import Kind, kind_of
@@ -23,6 +24,7 @@ from chardev_conformance.fuzzing.findings import (
 )
 from chardev_conformance.fuzzing.orders import Order, Outcome, bare
 from chardev_conformance.fuzzing.plan import Plan
+from chardev_conformance.fuzzing.sharing import Shared
 from chardev_conformance.fuzzing.store import Store
 from chardev_conformance.scenario import Scenario, walk
 
@@ -39,7 +41,13 @@ MOST_POINTS: Final = 400
 class Campaign:
     """The deciding part of a campaign; `store` is where it is kept, None for nowhere."""
 
-    def __init__(self, plan: Plan, seeds: Sequence[str] = (), store: Store | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seeds: Sequence[str] = (),
+        store: Store | None = None,
+        shared: Shared | None = None,
+    ) -> None:
         self.plan = plan
         self.corpus = Corpus()
         self.executed = 0
@@ -60,6 +68,8 @@ class Campaign:
         self._every = 1
         self._seeds = seeds
         self._store = store
+        self._shared = shared
+        self._imported: deque[str] = deque()
         self._gone: list[int] = []
         self._issued = 0
         self._kept = 0.0
@@ -76,11 +86,20 @@ class Campaign:
         seed = self.plan.seed
         if number < len(self._seeds):
             return Order(number, seed, self._seeds[number])
+        if self._shared is not None:
+            self._imported += self._shared.fetch()
+            if self._imported:
+                return Order(number, seed, self._imported.popleft())
         random = Random(f"order:{seed}:{number}")
         if not self.corpus.entries or random.random() < FRESH:
             return Order(number, seed)
         parent, other = self.corpus.choose(random), self.corpus.any(random)
         return Order(number, seed, parent.trace, other.trace, parent.number)
+
+    def next_batch(self, count: int) -> Batch:
+        """So many next ones, to be run somewhere else."""
+        orders = tuple(self.next_order() for _ in range(count))
+        return Batch(self.plan, orders, self.corpus.packed())
 
     # What is made of it
 
@@ -114,11 +133,15 @@ class Campaign:
                 write_finding(
                     folder, self.plan, order.number, finding, outcome.performed, small=False
                 )
+            if new is not None and self._shared is not None:
+                self._shared.publish(bare(outcome.performed))
         elif any(kind_of(each) != Kind.PAIR for each in novel):
             line["e"] = True
             trace = bare(outcome.performed)
             if self._store is not None:
                 self._store.write_entry(order.number, trace)
+            if self._shared is not None:
+                self._shared.publish(trace)
         if self._store is not None:
             self._store.append(line)
         self._apply(line, trace)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from chardev_conformance.campaign import replay
@@ -13,7 +14,7 @@ from chardev_conformance.fuzzing.findings import (
     read_report,
     set_state,
 )
-from chardev_conformance.fuzzing.orders import Executor
+from chardev_conformance.fuzzing.orders import Executor, Outcome
 from chardev_conformance.lockstep import TargetFactory
 from chardev_conformance.trace import load
 from chardev_spec.contract import Contract
@@ -32,22 +33,31 @@ def run_again(
         say(f"regression     {report['key']}: {'still there' if state == 'open' else state}")
 
 
-def run_here(
-    campaign: Campaign,
-    executor: Executor,
-    *,
-    seconds: float,
-    scenarios: int | None,
-    tick: Callable[[], None],
-    found: Callable[[str, str], None],
-) -> None:
-    """Run a campaign for so long, or until it has executed so many scenarios.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a campaign runs, and what is done meanwhile.
 
+    It ends after `seconds`, or when it has executed `scenarios`.
     `tick` is called after each; `found` with the key and the name of each new finding.
     """
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and (scenarios is None or campaign.executed < scenarios):
-        key = campaign.commit(executor.execute(campaign.next_order()))
-        if key is not None:
-            found(key, name_of(key))
-        tick()
+
+    seconds: float
+    scenarios: int | None
+    tick: Callable[[], None] = lambda: None
+    found: Callable[[str, str], None] = lambda _key, _name: None
+
+
+def decide(campaign: Campaign, outcome: Outcome, limits: Limits) -> None:
+    """Decide about an outcome, and tell what is new."""
+    key = campaign.commit(outcome)
+    if key is not None:
+        limits.found(key, name_of(key))
+    limits.tick()
+
+
+def run_here(campaign: Campaign, executor: Executor, limits: Limits) -> None:
+    """Run a campaign in this process."""
+    end = time.monotonic() + limits.seconds
+    most = limits.scenarios
+    while time.monotonic() < end and (most is None or campaign.executed < most):
+        decide(campaign, executor.execute(campaign.next_order()), limits)
