@@ -60,10 +60,11 @@ def test_one_version(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
-    """`chardev` would be no command."""
+    """`chardev` would be no command, or pytest would not know `--chardev-target`."""
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
     assert wheel.read(entry_points).decode() == (
-        "[console_scripts]\nchardev = chardev_conformance.command_line:main\n"
+        "[console_scripts]\nchardev = chardev_conformance.command_line:main\n\n"
+        "[pytest11]\nchardev = chardev_conformance.pytest_plugin\n"
     )
 
 
