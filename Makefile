@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants hunt fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants proof-strength hunt fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ hunt: $(ENV)/ready-to-test ## hunt for findings in libspice-server for ten minut
 
 fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz
+
+proof-strength: $(ENV)/ready-to-test ## let the proofs look for quirks and mutants of the specification; writes the page of the docs
+	$(RUN) -m tests.proof_strength --output docs/proof-strength.rst $(ARGS)
 
 constraints: ## make constraints.txt anew: the current versions of all that `make test` and `make lab` install
 	rm -rf .venv-constraints

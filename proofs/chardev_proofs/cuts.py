@@ -62,6 +62,7 @@ from chardev_proofs.tables import (
     fresh,
 )
 from chardev_proofs.templates import Template
+from chardev_proofs.turns import Turn, comes_to_an_end, everybody_is_served, turn
 from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError
 from chardev_spec.conditions import Frame
 from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
@@ -291,6 +292,13 @@ def generators(outer: Any) -> "list[GeneratorType[Any, Any, Any]]":
     return chain
 
 
+def innermost_locals(outer: Any) -> tuple[str, dict[str, Any]]:
+    """The name of the function that is suspended innermost, and its locals."""
+    innermost = generators(outer)[-1]
+    frame: Any = innermost.gi_frame
+    return innermost.gi_code.co_name, frame.f_locals
+
+
 class Cuts:
     """What one run of a function knows and proves.
 
@@ -315,6 +323,7 @@ class Cuts:
         self.previous: Moment | None = None
         # The lists that name whoever is exempt beside those of the entry; None when that is not known.
         self.naming: list[Named] | None = []
+        self.served: list[tuple[Any, ...]] = []
         self.cuts = 0
         self.ordered = fresh("ordered", TRUTH)
         self.pairs: set[tuple[int, int]] = set()
@@ -660,6 +669,8 @@ class Cuts:
     def procedure(self, label: str, call: ProcedureCall) -> Any:
         """A procedure: it does what calls may do, and no more, but for this frame; its result."""
         procedure = PROCEDURES[call.name]
+        if call.name == "deliver":
+            self.served.append(call.arguments)
         state, written = self.state, written_count(self.state.buffers.version)
         self._environment(label, procedure, call.arguments)
         for fact in procedure.ensures(state, call.arguments, written):
@@ -742,7 +753,9 @@ class Cuts:
         if key not in self.memory:
             if path.replaying():
                 raise ReplayError(f"{label}: a loop head that was not there the first time")
-            self.memory[key] = self._judge_head(label)
+            self.memory[key] = self._judge_head(label, generator)
+        state.popped.clear()
+        self.served.clear()
         broken, balance, kept, naming = self.memory[key]
         restart_names(path.era + 1)
         chain = generators(generator)
@@ -784,13 +797,15 @@ class Cuts:
         for name in kept:
             state.know(KEPT[name](state))
         self._satisfiable(label)
+        self.turn = turn(*innermost_locals(generator), state)
 
     def _judge_head(
-        self, label: str
+        self, label: str, generator: Any
     ) -> tuple[frozenset[str], tuple[tuple[str, Any], ...], tuple[str, ...], str]:
         """Prove what must hold at a loop head; which invariants of the device do not hold, and what the frame owes."""
         with other_names(), self.path.supposing(for_good=True):
             self.prove(label, (Scope.CLIENT, Scope.BUFFER))
+            self.judge(self, label, self._turn_claims(generator))
             claims = [
                 (invariant.name, template.of(self.state))
                 for invariant, template in self.templates
@@ -803,6 +818,27 @@ class Cuts:
             kept = [name for name, fact in KEPT.items() if self.path.valid(fact(self.state))]
             balance = [] if "destroyed" in kept else self._balance(label)
             return frozenset(broken), tuple(balance), tuple(kept), self._who_is_exempt()
+
+    def _turn_claims(self, generator: Any) -> list[Claim]:
+        """That the turn that ends here did what it must."""
+        name, names = innermost_locals(generator)
+        now, gone = turn(name, names, self.state), self.state.device.terms["destroyed"]
+        claims = []
+        if self.turn is not None and self.turn.function == name:
+            nearer = comes_to_an_end(self.turn, now, gone)
+            if nearer is not None:
+                claims.append(Claim("the loop comes to an end", ("WR-5",), nearer))
+        if name == "fan_out":
+            if self.turn is None or self.turn.function != name:
+                everybody = self.state.clients.newest_first()
+                claims.append(
+                    Claim("all are recipients", ("CB-2",), names["recipients"].same_as(everybody))
+                )
+            served = everybody_is_served(
+                self.state, self.state.popped, self.served, names["message"]
+            )
+            claims.append(Claim("a recipient is served once", ("CB-2",), served))
+        return claims
 
     def _who_is_exempt(self) -> str:
         """Whether only who was exempt at the entry is so, or also who is named by a list of the frame."""
@@ -865,6 +901,7 @@ class Cuts:
         return [each for each in self._locals() if isinstance(each, SymMessages)]
 
     generator: Any = None
+    turn: Turn | None = None
     called: Procedure | None = None
     arguments: tuple[Any, ...] = ()
 

@@ -15,13 +15,14 @@ import inspect
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, get_args
 
 import z3
 
+from chardev_proofs.counterexample import Failure, failure
 from chardev_proofs.cuts import Claim, Cuts, Moment, generators
 from chardev_proofs.explore import (
     Explorer,
@@ -32,6 +33,7 @@ from chardev_proofs.explore import (
     restart_names,
 )
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
+from chardev_proofs.moves import marshalled_claims
 from chardev_proofs.state import DEVICE_KINDS, SymState
 from chardev_proofs.tables import fresh
 from chardev_proofs.templates import Template, Universe, template
@@ -53,20 +55,6 @@ from chardev_spec.invariants import EVENT_INVARIANTS, INVARIANTS, Invariant, Sco
 from chardev_spec.state import Device
 
 ROW: Final = {Scope.CLIENT: "clients", Scope.BUFFER: "buffers"}
-
-
-@dataclass
-class Failure:
-    """Why an obligation is not proved.
-
-    `before` and `after` are the values that differ, by the name of what has them.
-    """
-
-    reason: str
-    steps: list[str]
-    before: dict[str, str] = field(default_factory=dict)
-    after: dict[str, str] = field(default_factory=dict)
-    term: str = ""
 
 
 @dataclass
@@ -204,6 +192,8 @@ class FunctionProof:
             cuts.prove_initial("return")
         else:
             cuts.leave("return")
+            if self.function == "migrate_data_marshall" and not cuts.path.replaying():
+                self._judge(cuts, "return", marshalled_claims(cuts, result))
 
     def _arguments(self, path: Path) -> list[Any]:
         original = inspect.signature(getattr(self.machine, self.function)).parameters
@@ -281,22 +271,9 @@ class FunctionProof:
             result = path.check(z3.Not(claim.holds))
             obligation.seconds += time.perf_counter() - began
             if result != z3.unsat:
-                obligation.failure = self._failure(cuts, claim, result)
+                obligation.failure = failure(cuts, claim, result)
                 if self.stop:
                     raise Refuted
-
-    def _failure(self, cuts: Cuts, claim: Claim, result: z3.CheckSatResult) -> Failure:
-        if result == z3.unknown:
-            return Failure(f"unknown: {cuts.path.solver.reason_unknown()}", list(cuts.path.steps))
-        model = cuts.path.solver.model()
-        before, after = {}, {}
-        for name, term in cuts.state.device.terms.items():
-            old = model.eval(cuts.moment.device[name], model_completion=True)
-            new = model.eval(term, model_completion=True)
-            before[f"device.{name}"] = str(old)
-            if not old.eq(new):
-                after[f"device.{name}"] = str(new)
-        return Failure("refuted", list(cuts.path.steps), before, after, str(claim.holds)[:2000])
 
     def _unchanged(self, cuts: Cuts) -> Claim:
         old, state = cuts.moment, cuts.state

@@ -27,7 +27,8 @@ from typing import Any, Final, NamedTuple
 import z3
 
 from chardev_proofs.codec import CodecProof
-from chardev_proofs.functions import Failure, Obligation, Report, prove_function
+from chardev_proofs.counterexample import Failure
+from chardev_proofs.functions import Obligation, Report, prove_function
 from chardev_proofs.machine import PROCEDURES, PUBLIC
 from chardev_proofs.rely import rely_obligations
 from chardev_proofs.values import EngineSignal, UnsupportedError

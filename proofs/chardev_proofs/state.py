@@ -336,6 +336,11 @@ class SymHandles(Symbolic):
         popped = list(self.popped)
         return lambda client: z3.And(there(client), *[client != each for each in popped])
 
+    def same_as(self, other: "SymHandles") -> z3.BoolRef:
+        """Whether this is the same list of a table at one moment, as far as that is plain."""
+        whole = self.exact and self.last is None and self.falling == other.falling
+        return z3.BoolVal(val=whole and self.version is other.version)
+
     def names_nobody(self) -> Callable[[z3.ArithRef], z3.BoolRef]:
         """Contract: a list of which nothing is left names no client."""
         left, named = self.left, self.naming()
@@ -372,6 +377,7 @@ class SymHandles(Symbolic):
         else:
             self.state.know(self.members(handle))
         self.popped.append(handle)
+        self.state.popped.append(handle)
         self.left, self.last = self.left - 1, handle
         return SymInt(handle)
 
@@ -824,6 +830,7 @@ class SymState:
         self.knowledge: Any = None
         self.depth = 0
         self.lists: list[SymHandles] = []
+        self.popped: list[z3.ArithRef] = []
 
     @property
     def tables(self) -> list[SymTable]:

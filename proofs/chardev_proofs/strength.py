@@ -13,7 +13,7 @@ from typing import Any
 from chardev_proofs.functions import Obligation, prove_function
 from chardev_proofs.machine import PROCEDURES, PUBLIC
 from chardev_proofs.prover import reachable
-from chardev_proofs.values import EngineSignal, UnsupportedError
+from chardev_proofs.values import EngineSignal
 from chardev_spec.contract import Contract
 
 
@@ -76,10 +76,11 @@ def judge(
         try:
             with _within(max(left, 0.001)):
                 report = prove_function(name, machine, stop=not rules)
-        except (UnsupportedError, OutOfTimeError) as error:
+        except OutOfTimeError as error:
             trouble = trouble or f"{name}: {error}"
-            if isinstance(error, OutOfTimeError):
-                break
+            break
+        except (EngineSignal, Exception) as error:
+            trouble = trouble or f"{name}: {error}"
             continue
         failed = [each for each in report.obligations if not each.proved]
         wanted = [each for each in failed if not rules or set(rules) & set(each.rules)]

@@ -9,7 +9,8 @@ import pytest
 from chardev_conformance.command_line import main
 from chardev_proofs import prover
 from chardev_proofs.command import NOT_PROVED
-from chardev_proofs.functions import Failure, Obligation, Report
+from chardev_proofs.counterexample import Failure
+from chardev_proofs.functions import Obligation, Report
 from chardev_proofs.prover import NAMES, from_json, reachable, to_json
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.contract import Contract
-from chardev_spec.events import LOOP, OnFreeSelfToken, Peer, RemoveClient, UnrefMsgToClient
+from chardev_spec.events import LOOP, Message, OnFreeSelfToken, Peer, RemoveClient, UnrefMsgToClient
 from chardev_spec.state import Place
 
 
@@ -145,6 +145,48 @@ class RefusesTooLate(Contract):
         self.check_alive()
 
 
+class ServesTwice(Contract):
+    """Delivers a message to each recipient twice."""
+
+    def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
+        recipients = self.clients.newest_first()
+        while (yield LOOP) and recipients:
+            client = recipients.pop(0)
+            if client in self.clients and not self.clients[client].leaving:
+                yield from self.deliver(frame, client, message)
+                yield from self.deliver(frame, client, message)
+        yield from self.unref(message)
+
+
+class PassesOver(Contract):
+    """Leaves out every second recipient."""
+
+    def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
+        recipients = self.clients.newest_first()
+        while (yield LOOP) and recipients:
+            client = recipients.pop(0)
+            if recipients:
+                client = recipients.pop(0)
+            if client in self.clients and not self.clients[client].leaving:
+                yield from self.deliver(frame, client, message)
+        yield from self.unref(message)
+
+
+class SaysItForEver(Contract):
+    """Says of a self token that it has returned, again and again."""
+
+    def free_self_tokens(self, frame: Frame, returned: int) -> Steps[None]:
+        while (yield LOOP) and returned > 0 and not self.device.destroyed:
+            yield OnFreeSelfToken()
+
+
+class MarshallsTooFew(Contract):
+    """Keeps a client's tokens from the record."""
+
+    def marshalled_count(self, client: int, count: int) -> int:
+        return 0
+
+
 WRONG: Final[dict[type[Contract], str]] = {
     KeepsLookingAfterACallback: "wait_timer_fired",
     TrustsAScalarAfterACallback: "wait_timer_fired",
@@ -160,4 +202,8 @@ WRONG: Final[dict[type[Contract], str]] = {
     LosesATotal: "write_buffer_release",
     CallsFromTheGrave: "retry_timer_fired",
     RefusesTooLate: "stop",
+    ServesTwice: "fan_out",
+    PassesOver: "fan_out",
+    SaysItForEver: "client_remove",
+    MarshallsTooFew: "migrate_data_marshall",
 }

@@ -1,0 +1,1 @@
+"""What the proofs are worth: machines that are known to be wrong, and whether the proofs refute them."""
