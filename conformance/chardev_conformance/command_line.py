@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from chardev_conformance import command_check, command_fuzz, command_judge
+from chardev_conformance import command_check, command_fuzz, command_judge, reachable
 from chardev_conformance.adapters.lines import LineError
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
 from chardev_conformance.commands import COULD_NOT_RUN, HOLDS, WRONG_USE, UsageError
@@ -93,7 +93,7 @@ def _add_prove_arguments(parser: argparse.ArgumentParser) -> None:
         raise MissingExtraError(
             "prove needs the solver z3: python -m pip install 'chardev[proofs]'"
         ) from None
-    add_arguments(parser)
+    add_arguments(parser, reachable.tell)
 
 
 def _new_adapter(options: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ from chardev_spec.errors import BadMigrationDataError, ContractError
 from chardev_spec.events import Callback, Choice, ChooseGoOn, ChooseOffer, PortWrite
 from chardev_spec.record import MigrateData, encode_message
 from chardev_spec.registry import FUNCTIONS
-from chardev_spec.runner import Call, Runner
+from chardev_spec.runner import Call, InvariantViolationError, Runner
 
 EVENTS_PER_STEP: Final = 50_000
 """More callbacks than this in one outermost call is taken for an endless loop (WR-5)."""
@@ -532,6 +532,13 @@ class Lockstep:
         frame.pair.environment.seen = seen
         if frame.refused is not None:
             return
+        try:
+            self._go_on(frame)
+        except InvariantViolationError as violation:
+            rules, kept = violation.invariant.rules, f"{violation.invariant.name} to hold"
+            raise self._found(rules, kept, str(violation), "the specification") from None
+
+    def _go_on(self, frame: Frame) -> None:
         if frame.call is not None:
             value, raised = frame.answer
             frame.call.answer(value, raised)

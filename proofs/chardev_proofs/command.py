@@ -8,7 +8,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from chardev_proofs.functions import Obligation, Report
@@ -32,8 +33,10 @@ PATH_SHOWN: Final = 20
 PROVED, NOT_ALL_PROVED, WRONG_USE, COULD_NOT_RUN = range(4)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+def add_arguments(
+    parser: argparse.ArgumentParser, reach: Callable[[Collection[str], Path], str]
+) -> None:
+    """The options of the command; `reach` looks for a run that ends where these functions failed, and says so."""
     parser.description = (
         "Proves every invariant of the specification, from the text that runs, "
         f"{UNBOUNDED}. "
@@ -51,8 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--json", action="store_true", help="one JSON document instead of text")
     add("--fresh", action="store_true", help="use no result of an earlier run")
+    add(
+        "--save",
+        type=Path,
+        default=Path("chardev-unproved.jsonl"),
+        metavar="FILE",
+        help="where the trace of a run goes that breaks what was not proved",
+    )
     add("--quiet", action="store_true", help="no line for an obligation that is proved")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, reach=reach)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,7 +98,11 @@ def run(options: argparse.Namespace) -> int:
     if troubles:
         supported = [each for each in troubles if not each.unsupported]
         return COULD_NOT_RUN if supported else WRONG_USE
-    return PROVED if all(each.proved for each in obligations) else NOT_ALL_PROVED
+    failed = {each.function for each in obligations if not each.proved}
+    if not failed:
+        return PROVED
+    _complain(options.reach(failed, options.save))
+    return NOT_ALL_PROVED
 
 
 def _say(text: str) -> None:
@@ -123,7 +137,7 @@ def explanation(obligation: Obligation) -> Iterator[str]:
         same = [
             f"{name} {was}" for name, was in failure.before.items() if name not in failure.after
         ]
-        yield f"      in a state with {', '.join(same)}; all else is 0, False or None"
+        yield f"      in a state with {', '.join(same) or 'nothing'}; all else is 0, False or None"
     yield from (f"      {step}" for step in failure.steps[-PATH_SHOWN:])
     for name, value in failure.after.items():
         yield f"      {name}: {failure.before[name]} -> {value}"

@@ -54,7 +54,8 @@ def _page(quirks: Sequence[Line], mutated: Sequence[Line], of: int) -> Iterator[
     yield HEAD
     yield from _title("Score")
     yield f"The mutants are every {max(of // len(mutated), 1)}th of {of}, spread over the text."
-    yield f"Of each, random calls are {CALLS:,} at most, judged by the invariants, and as many compared with the contract."
+    yield f"Of each, random calls are {CALLS:,} at most, judged by the invariants, and as many compared with the"
+    yield "contract."
     yield ""
     yield from [f"- {text}" for text in summary(quirks, mutated)]
     yield ""

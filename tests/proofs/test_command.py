@@ -101,19 +101,22 @@ def test_what_is_refuted_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A build would pass on a broken specification."""
-    failure = Failure(
-        "refuted", ["writing.py:1 stop: yes"], {"device.running": "1"}, {"device.running": "0"}
-    )
+    before = {"device.sealed": "True", "device.frames": "1", "device.running": "True"}
+    steps = ["writing.py:1 stop: yes"]
+    failure = Failure("refuted", steps, before, {"device.running": "False"}, "running")
     failed = Report(
         "stop", [Obligation("i", ("TOK-1",), "stop", "return", 0.1, 1, failure)], 1, 1, 0.1
     )
     monkeypatch.setattr("chardev_proofs.command.prove", lambda *_, **__: ([failed], []))
+    monkeypatch.setattr("chardev_conformance.reachable.search", lambda _: None)
     assert main(["prove", "--only", "stop"]) == 1
-    assert capsys.readouterr().out.splitlines()[:4] == [
+    assert capsys.readouterr().out.splitlines()[:6] == [
         "TOK-1 i @ stop : return … refuted 0.10 s",
         "    refuted",
+        "      in a state with device.sealed True, device.frames 1; all else is 0, False or None",
         "      writing.py:1 stop: yes",
-        "      device.running: 1 -> 0",
+        "      device.running: True -> False",
+        "      not so: running",
     ]
 
 
