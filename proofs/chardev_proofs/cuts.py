@@ -780,6 +780,7 @@ class Cuts:
             tuple(sorted(broken)),
             balance,
             kept,
+            naming,
             lists,
         )
         heads = self.memory.setdefault("heads", {})

@@ -171,7 +171,6 @@ class FunctionProof:
                 frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))  # type: ignore[assignment]
                 frame.limited = SymBool(fresh("limited", z3.BoolSort()))  # type: ignore[assignment]
                 frame.moved = SymInt(fresh("moved"))  # type: ignore[assignment]
-                path.add(int_term(frame.moved) >= 0)
         try:
             self._perform(cuts, machine, frame, arguments)
         except (ContractError, BadMigrationDataError) as error:

@@ -10,8 +10,8 @@ from chardev_spec.profiles.quirk import overrides
 from tests.spec_mutants.judgements import judgement_of
 from tests.spec_mutants.search import Search
 
-SECONDS = 120.0
-"""For the proofs of one machine; on a busy computer most of it is waiting."""
+SECONDS = 60.0
+"""Of processor time, for the proofs of one machine."""
 
 CALLS = 10_000
 """Random calls of one mutant, for each way of looking."""

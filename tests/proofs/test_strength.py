@@ -1,0 +1,59 @@
+"""Machines that are known to be wrong, found by the proofs of what they change."""
+
+import pytest
+
+from chardev_proofs.codec import CodecProof
+from chardev_proofs.mutation import CODEC, mutants
+from chardev_proofs.strength import affected, judge
+from chardev_spec.profiles import QUIRKS
+from chardev_spec.profiles.quirk import Quirk, overrides
+
+QUICK = {"NoLeaving": "leaving_comes_first"}
+"""Quirks that are refuted in a second or two, and by what."""
+
+
+def quirk_named(name: str) -> type[Quirk]:
+    """The quirk of that name."""
+    return next(each for each in QUIRKS if each.__name__ == name)
+
+
+@pytest.mark.parametrize(("name", "invariant"), QUICK.items())
+def test_a_quirk_is_refuted_by_a_rule_that_it_breaks(name: str, invariant: str) -> None:
+    """The proofs would accept what a release does wrong."""
+    quirk = quirk_named(name)
+    verdict = judge(quirk, overrides(quirk), rules=quirk.rules)
+    assert verdict.trouble == ""
+    assert verdict.obligation is not None
+    assert verdict.obligation.invariant == invariant
+    assert set(verdict.obligation.rules) & set(quirk.rules)
+
+
+def test_what_reaches_a_change_is_proved_again_and_nothing_else() -> None:
+    """A wrong function could be passed over, or a whole run spent on each mutant."""
+    assert affected(["fan_out"]) == ["fan_out"]
+    assert affected(["end_seal"]) == ["client_remove"]
+    assert {"stop", "reset", "destroy"} <= set(affected(["halt"]))
+    assert "write_pass" not in affected(["wakeup"])
+
+
+def test_a_proof_that_takes_too_long_proves_nothing() -> None:
+    """A mutant would be called accepted that nobody looked at."""
+    quirk = quirk_named("NoLeaving")
+    verdict = judge(quirk, overrides(quirk), seconds=0.01)
+    assert (verdict.refuted, verdict.trouble.partition(": ")[2]) == (False, "out of time")
+
+
+def test_mutants_of_the_codec_are_refuted_as_bytes() -> None:
+    """The proof of the codec could pass whatever it is given."""
+    names = {"u32", "u32_at", "encode", "decode"}
+    chosen = [each for each in mutants() if each.module == CODEC and each.function in names][::8]
+    assert len(chosen) > 2
+    accepted = []
+    for mutant in chosen:
+        codec = mutant.load().read_message.__globals__["decode"].__globals__
+        try:
+            if all(CodecProof(codec).run().values()):
+                accepted.append(mutant.diff)
+        except Exception:  # noqa: BLE001, S112 - an exception that the text raises gives it away
+            continue
+    assert accepted == []
