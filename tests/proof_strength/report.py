@@ -41,7 +41,7 @@ So the proofs are made of machines that are known to be wrong: the quirks of shi
 (``chardev_spec.profiles``), and *mutants*, made from the specification's text by changing it in one place
 (``chardev_proofs.mutation``).
 
-This page is written by ``make proof-strength``.
+This page is written by ``make proof-strength ARGS='--output FILE'``.
 """
 
 
