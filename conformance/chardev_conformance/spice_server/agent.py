@@ -456,6 +456,10 @@ class AgentOwner(OwnedDevice):
         """The header of the chunk, as far as it has been read."""
         return self.header.ljust(_CHUNK.size, b"\0")
 
+    def partial_body(self, message: bytes, at: int, size: int) -> bytes:
+        """What has come of a body, as migration data has it."""
+        return message[at : at + size]
+
     def body_rest(self) -> int:
         """What a body that has begun to come still lacks, as the destination is told."""
         return self.body_size - len(self.body) if self.reading is Reading.BODY else 0
@@ -490,7 +494,7 @@ class AgentOwner(OwnedDevice):
                 self.reading = Reading.BUFFER
             else:
                 self.read_buffers += 1
-                self.body = message[partial_at : partial_at + partial_size]
+                self.body = self.partial_body(message, partial_at, partial_size)
                 self.body_size = partial_size + min(size, BODY_LIMIT - partial_size)
                 self.chunk_rest = size - (self.body_size - partial_size)
                 self.reading = Reading.BODY

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random, SystemRandom
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from time import monotonic
 from typing import Any, Final
 
@@ -54,6 +55,8 @@ class Check:
     scenarios: int = 0
     steps: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
+    """Of this process and those of the library together: a busy machine makes them no more."""
     deaths: Counter[str] = field(default_factory=Counter)
     """How many scenarios ended with the process, by what it died of."""
     finding: Finding | None = None
@@ -120,7 +123,7 @@ def _campaign(options: argparse.Namespace, compared: Implementation, *, deaths: 
     steps = options.steps or STEPS
     report = Check(seed)
     bar = Progress(steps, "steps")
-    begin = monotonic()
+    begin, begin_processor = monotonic(), _processor_seconds()
 
     def scenarios() -> Iterator[Scenario]:
         for number in count():
@@ -141,10 +144,16 @@ def _campaign(options: argparse.Namespace, compared: Implementation, *, deaths: 
         except KeyboardInterrupt:
             report.interrupted = True
         bar.end()
+    report.processor_seconds = _processor_seconds() - begin_processor
     if report.finding is not None:
         with Isolated() as process:
             _make_small(report, process, compared)
     return report
+
+
+def _processor_seconds() -> float:
+    usages = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+    return sum([usage.ru_utime + usage.ru_stime for usage in usages])
 
 
 def _make_small(report: Check, process: Isolated, compared: Implementation) -> None:
@@ -194,6 +203,7 @@ def to_json(report: Check, profile: Profile, again: str) -> dict[str, Any]:
         "scenarios": report.scenarios,
         "steps": report.steps,
         "seconds": round(report.seconds, 3),
+        "processor_seconds": round(report.processor_seconds, 3),
         "deaths": dict(report.deaths),
         "not_tested": [*NOT_TESTED],
         "finding": None if report.finding is None else report.finding.to_json(),
@@ -233,6 +243,12 @@ def to_text(report: Check, profile: Profile, again: str) -> str:
     lines.append(f"not tested   {'; '.join(NOT_TESTED)}")
     if report.seed is not None:
         lines.append(f"seed         {report.seed}")
-        rate = report.scenarios * 60 / max(report.seconds, 1e-9)
-        lines.append(f"time         {report.seconds:.1f} s, {rate:,.0f} scenarios a minute")
+        rates = [
+            f"{seconds:.1f} s{what}, {report.scenarios * 60 / max(seconds, 1e-9):,.0f} scenarios a minute"
+            for what, seconds in (
+                ("", report.seconds),
+                (" of one processor", report.processor_seconds),
+            )
+        ]
+        lines += [f"time         {rates[0]}", f"             {rates[1]}"]
     return "\n".join(lines) + "\n"

@@ -528,8 +528,10 @@ class WildGenerator(Generator):
         return steps
 
     def _patch(self, size: int) -> list[Any]:
-        fields = [0, 4, 8, 12, 13, 17, 21, 25, 29, 33, 34, 38, 42, 46, 47, 51, 55, 59, 60, 64]
-        offset = self.random.choice([*fields, self.random.randrange(max(size, MIGRATION_SIZE))])
+        record = [8, 12, 13, 17, 21, 25, 29]
+        rest = [0, 4, 33, 34, 38, 42, 46, 47, 51, 55, 59, 60, 64]
+        anywhere = self.random.randrange(max(size, MIGRATION_SIZE))
+        offset = self.random.choice(self.random.choice([record, rest, [anywhere]]))
         value = self.random.choice(
             [0, 1, 2, 5, 8, 9, 10, 11, 33, 64, 65, 255, 4096, 2**31, 2**32 - 1]
         )

@@ -97,12 +97,13 @@ def judge(
 
     `deaths` says whether the end of the process is one.
     """
-    difference = compare(scenario, outcome, compared)
-    if difference is not None:
-        return difference
-    general = _overdrawn(scenario, outcome) or _disclosed(scenario, outcome)
-    if general is not None:
-        return general
+    finding = (
+        _disclosed(scenario, outcome)
+        or compare(scenario, outcome, compared)
+        or _overdrawn(scenario, outcome)
+    )
+    if finding is not None:
+        return finding
     return _death(scenario, outcome) if outcome.died and deaths else None
 
 
@@ -230,7 +231,7 @@ def _overdrawn(scenario: Scenario, outcome: Outcome) -> Finding | None:
                     step,
                     number,
                     ("RD-6",),
-                    f"more messages than granted at {step.do}",
+                    "more messages than granted",
                     f"at most {granted.get(name, 0)} messages for {name}",
                     f"{count} messages",
                 )

@@ -82,6 +82,9 @@ def witness_of(symptom: str, scenario: Scenario, outcome: Outcome) -> Finding | 
 
 def explain(scenario: Scenario, outcome: Outcome, difference: Finding) -> Finding:
     """The same difference from the contract, with the quirk that it comes from, where it is a known one."""
+    unknown = compare(scenario, outcome, release())
+    if unknown is not None and unknown.where == difference.where:
+        return difference
     for quirk, without in quirks_and_releases().items():
         finding = witness(quirk, without, scenario, outcome)
         if finding is not None and finding.where == difference.where:

@@ -61,6 +61,19 @@ class RemovedPortIsReadOnceMore(AgentOwner):
         self._begin_reading()
         if in_body:
             self.message_freed()
+        if self.reading is not Reading.HEADER:
+            raise UnpredictableError("a body has begun to come into memory that is being freed")
+
+
+class PartialHeadIsMisread(AgentOwner):
+    """DEV-2, MIG-6: where less than a message's head has come, the destination takes it from two bytes too far.
+
+    What it goes on with is another head, and the last two bytes of it lie behind the migration data.
+    """
+
+    def partial_body(self, message: bytes, at: int, size: int) -> bytes:
+        """Two bytes later; what lies behind the data was 0 when this was observed."""
+        return super().partial_body(message + bytes(2), at + 2, size)
 
 
 class OldHeaderMigrates(AgentOwner):
@@ -157,6 +170,7 @@ OWNER_QUIRKS: Final[tuple[type, ...]] = (
     EmptyChunkBlocks,
     UnstartedClientIsRefused,
     RemovedPortIsReadOnceMore,
+    PartialHeadIsMisread,
     OldHeaderMigrates,
     BodyRestIsForgotten,
     AttachHearsNoStop,

@@ -79,7 +79,7 @@ def test_more_messages_than_granted_are_seen_whoever_is_wild() -> None:
     assert finding == Finding(
         WRONG,
         ("RD-6",),
-        "more messages than granted at wakeup",
+        "more messages than granted",
         "step 3: wakeup",
         "at most 1 messages for c1",
         "2 messages",
