@@ -362,9 +362,14 @@ class Generator:
             Step("connected", {"client": here}),
             Step("migrate", {"server": source}),
         ]
-        if self._phase == 3 and self.random.random() < 0.1:
+        cancel = Step("cancel", {"server": source})
+        if self._phase in {1, 2, 3} and self.random.random() < 0.07:
             self._moves = [source]
-            return Step("cancel", {"server": source})
+            return cancel
+        if self._phase == 1 and self.random.random() < 0.1:
+            # A destination that knows an older protocol than the source refuses.
+            self._moves, self._queued = [source], [cancel]
+            return Step("seamless", {"client": there, "version": 2})
         if self._phase < len(phases):
             self._phase += 1
             self._left = self._last_steps(source, target)

@@ -17,8 +17,8 @@ _TITLES: Final = {
     QUIRK: "Deviations that the profile spice-0.15 knows",
 }
 _TEXTS: Final = {
-    CRASH: "An assertion, a memory fault or an allocation that cannot be met ends the whole process: "
-    "in use that is the virtual machine of everybody.\n"
+    CRASH: "An assertion, a memory fault or an allocation that cannot be met ends the process:\n"
+    "in use that is the virtual machine.\n"
     "*Well-behaved* means that nobody broke the protocol.",
     WRONG: "Found by what holds whoever does what.",
     QUIRK: "Each is a named quirk; the scenario is one of which the release without that quirk would show\n"
@@ -115,7 +115,7 @@ def _entry(path: Path, header: dict[str, object]) -> list[str]:
         title,
         "~" * len(title),
         "",
-        f"Severity: {header['severity']}; peers: {header['peers']}; rules: {', '.join(finding['rules'][:4])}.",
+        f"Severity: {header['severity']}; rules: {', '.join(finding['rules'][:4])}.",
         "",
         ".. code-block:: text",
         "",
@@ -135,7 +135,8 @@ def _label(path: Path) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what the markup would take for its own."""
+    """Without what the markup would take for its own, and without whose log the line was in."""
+    text = re.sub(r"[A-Za-z]+-ERROR \*\*: ", "", text)
     return re.sub(r"[`*|<>]|_(?=\W|$)", "", text).replace("\\", "")
 
 

@@ -7,11 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Inside: Final = ("write", "read")
-"""The calls inside which something can be done."""
-
-RESULT_OF_FAILURE: Final = -1
-
 READ_MOST: Final = {"port": 256, "usb": 256}
 """How many bytes a port gives in one read at most, by kind; an agent's gives all it has."""
 
@@ -30,7 +25,7 @@ class HostPort:
     waiting: bytearray = field(default_factory=bytearray)
     """What it has to be read."""
     answers: list[int] = field(default_factory=list)
-    """What the next writes return, whatever the room: `RESULT_OF_FAILURE`, or more than was offered."""
+    """What the next writes return, whatever the room: negative, or so many more than was offered."""
     writes: list[tuple[bytes, int]] = field(default_factory=list)
     """Each write since the last look: what was offered, and what was answered."""
     told: list[str] = field(default_factory=list)

@@ -292,11 +292,12 @@ class SpecifiedWorld:
                     client.send("migrate")
                     self._asked.add(client.name)
             case "cancel":
-                if not server.migrates:
+                if not server.connecting or not clients:
                     raise UnpredictableError("a migration that was not prepared is cancelled")
+                if server.migrates:
+                    clients[0].send("migrate-cancel")
                 server.connecting = server.migrates = False
                 server.deadline_ms = None
-                clients[0].send("migrate-cancel")
 
     def _session(self, server: SpecifiedServer, main: Client) -> list[Client]:
         ports = [device.client for device in server.ports.values() if device.client is not None]

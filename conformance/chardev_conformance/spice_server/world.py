@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from chardev_conformance.spice_server import client as wire
@@ -33,6 +33,7 @@ from chardev_conformance.spice_server.observation import Observation
 from chardev_conformance.spice_server.port import READ_MOST, HostPort
 from chardev_conformance.spice_server.stages import AGENT, PORT, STAGES, USB, PortPlan, Stage
 from chardev_conformance.spice_server.steps import Step
+from chardev_spec.state import RETRY_DELAY_MS
 
 _SUBTYPES: Final = {AGENT: b"vdagent", PORT: b"port", USB: b"usbredir"}
 _CHANNELS: Final = {AGENT: wire.MAIN, PORT: wire.PORT, USB: wire.USBREDIR}
@@ -64,8 +65,6 @@ _EMPTY: Final = {"migrate-begin-seamless", "migrate-begin", "migrate", "agent-di
 
 SEVERAL_CLIENTS: Final = "SPICE_DEBUG_ALLOW_MC"
 """The variable of the environment that lets a server have several clients."""
-
-VIRTUAL_TIMERS: Final = {"retry": 100, "wait": 30_000}
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ class LibraryServer:
     handle: int
     surroundings: Surroundings
     migration: Any
-    completed: list[str] = field(default_factory=list)
+    """What the library must have of its migration interface."""
 
 
 class World:
@@ -359,25 +358,11 @@ class World:
                 seen.received[name] = told
             if channel.closed:
                 seen.closed.append(name)
-        for name, server in self.servers.items():
-            for kind, function, into in self._kinds(seen):
-                due = sorted(
-                    timer.due_ms
-                    for timer in server.surroundings.timers.values()
-                    if timer.due_ms is not None and timer.function == function
-                )
-                if due:
-                    into[name] = due
-                del kind
+        if self._timers is not None:
+            for name, server in self.servers.items():
+                _due(server, self._timers.retry, seen.retry, name)
+                _due(server, self._timers.wait, seen.wait, name)
         return seen
-
-    def _kinds(self, seen: Observation) -> list[tuple[str, int, dict[str, list[int]]]]:
-        if self._timers is None:
-            return []
-        return [
-            ("retry", self._timers.retry, seen.retry),
-            ("wait", self._timers.wait, seen.wait),
-        ]
 
     def _message(self, client: str, channel: Channel, message: Message) -> tuple[str, str] | None:
         names = _MAIN_NAMES if channel.type == wire.MAIN else _PORT_NAMES
@@ -389,6 +374,14 @@ class World:
         if name in _NUMBERS:
             return name, str(int.from_bytes(message.body, "little"))
         return name, "" if name in _EMPTY else message.body.hex()
+
+
+def _due(server: LibraryServer, function: int, into: dict[str, list[int]], name: str) -> None:
+    """Enter when the armed timers that call this function are due."""
+    timers = server.surroundings.timers.values()
+    due = [each.due_ms for each in timers if each.due_ms is not None and each.function == function]
+    if due:
+        into[name] = sorted(due)
 
 
 def patched(message: bytes | None, step: Step) -> bytes | None:
@@ -429,5 +422,5 @@ def learn_timers(library: ctypes.CDLL) -> TimerKinds:
     newest = max(timers)
     hello = struct.pack("<IIQI", 1, 4, 0, 0).hex()
     world.perform(Step("data", {"client": "c1", "bytes": hello}))
-    armed = [timer.function for timer in timers.values() if timer.due_ms == VIRTUAL_TIMERS["retry"]]
+    armed = [timer.function for timer in timers.values() if timer.due_ms == RETRY_DELAY_MS]
     return TimerKinds(armed[0], timers[newest].function)

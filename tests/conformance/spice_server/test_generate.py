@@ -27,7 +27,17 @@ def test_well_behaved_peers_break_no_protocol() -> None:
     """A crash that a peer has to break the protocol for would be said to need none."""
     scenarios = drawn(200, wild=False)
     steps = {step.do for scenario in scenarios for step in scenario.steps}
-    assert {"start", "data", "begin", "more", "feed", "detach", "migrate", "restore"} <= steps
+    assert {
+        "start",
+        "data",
+        "begin",
+        "more",
+        "feed",
+        "detach",
+        "migrate",
+        "restore",
+        "cancel",
+    } <= steps
     assert not {"send", "answer", "link_bytes"} & steps
     # The release is specified all the way, up to what it does not survive.
     ends = set()

@@ -62,6 +62,28 @@ def test_a_message_in_two_chunks_moves_with_the_source() -> None:
     assert seen[-1] == Observation(received={"c1B": [("agent-data", whole[30:].hex())]})
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_migration_that_is_refused_or_cancelled_changes_nothing(version: int) -> None:
+    """A client would have to start over because its host changed its mind."""
+    scenario = Scenario(
+        "migration",
+        (
+            step("start", client="c1", tokens=1),
+            step("connect", server="A"),
+            step("seamless", client="c1B", version=version),
+            *([step("connected", client="c1")] if version == 1 else []),
+            step("cancel", server="A"),
+            step("data", client="c1", bytes=clipboard(1)),
+        ),
+    )
+    for implementation in (CONTRACT, release()):
+        seen = specified(implementation, scenario)
+        answer = {1: "seamless-ack", 2: "seamless-nack"}[version]
+        assert seen[2] == Observation(received={"c1B": [(answer, "")]})
+        assert seen[-2].received == ({"c1": [("migrate-cancel", "")]} if version == 1 else {})
+        assert seen[-1] == Observation(writes={"agentA": [(chunk(clipboard(1)), 32)]})
+
+
 def test_what_is_not_specified_is_said() -> None:
     """A comparison would go on with a state that nobody has specified."""
     world = CONTRACT.world("agent")

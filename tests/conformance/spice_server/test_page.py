@@ -1,0 +1,68 @@
+"""Findings as files and as a page."""
+
+from pathlib import Path
+
+from chardev_conformance.spice_server.hunt import Campaign, Found
+from chardev_conformance.spice_server.judge import CRASH, Finding
+from chardev_conformance.spice_server.page import file_name, page, summary, write_all
+from chardev_conformance.spice_server.steps import Scenario
+from tests.conformance.spice_server.peers import step
+
+SYMPTOM = "SIGTRAP: Spice-ERROR **: reds.cpp:7: assertion `a->b' failed"
+FINDING = Finding(CRASH, ("MIG-2",), SYMPTOM, "step 1: stop", "the server goes on", SYMPTOM)
+STOP = step("stop", server="A")
+
+
+def test_a_longer_scenario_replaces_no_shorter_one(tmp_path: Path) -> None:
+    """Each hunt would make the page worse or better by chance."""
+    short = Found(FINDING, Scenario("agent", (STOP,)), wild=True, seconds=1.0)
+    long = Found(FINDING, Scenario("agent", (STOP, STOP)), wild=True, seconds=1.0)
+    file = tmp_path / file_name(FINDING)
+    for found in (long, short, long):
+        write_all(tmp_path, [found])
+    assert file.name == "crash-reds.cpp-7-a-b-failed.jsonl"
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_the_page_shows_stimulus_and_command(tmp_path: Path) -> None:
+    """A reader could not replay what the page tells."""
+    write_all(tmp_path, [Found(FINDING, Scenario("agent", (STOP,)), wild=True, seconds=1.0)])
+    assert page(tmp_path).endswith(
+        """
+The server comes to an end
+--------------------------
+
+An assertion, a memory fault or an allocation that cannot be met ends the process:
+in use that is the virtual machine.
+*Well-behaved* means that nobody broke the protocol.
+
+.. _spice-server-crash-reds.cpp-7-a-b-failed:
+
+SIGTRAP: reds.cpp:7: assertion a-b' failed
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+
+Severity: crash by the host, wild; rules: MIG-2.
+
+.. code-block:: text
+
+   stage agent: one client, and an agent on a port that does not announce writability
+     1. stop server=A
+   expected: the server goes on
+   seen:     SIGTRAP: Spice-ERROR **: reds.cpp:7: assertion `a->b' failed
+
+.. code-block:: console
+
+   $ chardev check spice-server --replay docs/spice-server/crash-reds.cpp-7-a-b-failed.jsonl
+"""
+    )
+
+
+def test_a_hunt_says_how_much_it_found_early() -> None:
+    """The figure of ten minutes would be that of the whole hunt."""
+    early = Found(FINDING, Scenario("agent", (STOP,)), wild=True, seconds=599.0)
+    late = Found(FINDING, Scenario("agent", (STOP,)), wild=True, seconds=601.0)
+    campaign = Campaign(7, found={("a", "b"): early, ("c", "d"): late}, seconds=700.0)
+    assert summary(campaign).splitlines()[:2] == [
+        "distinct     2 findings in 700 s from an empty start: 2 crashes, 0 wrong, 0 known deviations",
+        "             1 of them in the first 600 s",
+    ]
