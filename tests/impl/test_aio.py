@@ -12,11 +12,12 @@ import pytest
 from chardev import state
 from chardev.aio import AsyncRunner
 from chardev.ports import CharacterDevicePort, PortError, SocketPort, open_pty_pair
+from chardev.spicevmc import SpiceVmcDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from chardev import Bytes
+    from chardev import Bytes, Callbacks
     from chardev.ports import DescriptorPort
 
 
@@ -222,6 +223,57 @@ def test_the_device_goes_on_with_another_port(*, cork: bool) -> None:
             one.close()
         assert b"".join(owner.sent) == b"\0\1\2"
         assert received == data
+
+    asyncio.run(main())
+
+
+class PortOwner:
+    """The owner of a spicevmc device that keeps what its client is sent."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def port_data(self, client: str, data: bytes, /) -> None:
+        assert client == "c"
+        self.received += data
+
+    def port_event(self, client: str, event: int, /) -> None:
+        pytest.fail(f"{event} for {client}: the port has no events")
+
+    def client_may_send(self, client: str, /) -> None:
+        pytest.fail(f"{client} was never held back")
+
+    def disconnect_client(self, client: str, /) -> None:
+        pytest.fail(f"{client} is to be disconnected")
+
+
+def test_a_device_on_top_takes_the_other_port() -> None:
+    """A replugged usbredir channel would stay without its port (DEV-1, LC-4)."""
+
+    async def main() -> None:
+        owner = PortOwner()
+        runners: list[AsyncRunner[bytes, Any]] = []
+        one, two = socket_pair()
+
+        def create(interval: int, tokens: int, callbacks: Callbacks[bytes, Any]) -> Any:
+            runners.append(AsyncRunner(two, interval, tokens, callbacks))
+            return runners[0].device
+
+        channel: SpiceVmcDevice[str] = SpiceVmcDevice(create, owner)
+        with runners[0] as runner:
+            assert channel.connect("c")
+            runner.device.start()
+            one.write([b"before "])
+            await until(lambda: owner.received == b"before ")
+            one.close()
+            await until(lambda: runner.device.port is None)
+            assert channel.client_data("c", b"meanwhile")
+            one, two = socket_pair()
+            runner.attach(two, by=channel.attach)
+            one.write([b"after"])
+            await until(lambda: owner.received == b"before after")
+            assert one.read() == b"meanwhile"
+            one.close()
 
     asyncio.run(main())
 
