@@ -58,6 +58,9 @@ docs/_build/npm/ready: docs/stepper/package.json
 bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
 	$(RUN) bench $(ARGS)
 
+vectors: $(ENV)/ready-to-check ## make the set of test vectors anew
+	$(ENV)/bin/chardev vectors make conformance/chardev_conformance/vectors/set-1
+
 mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes the table of the docs
 	$(RUN) -m tests.mutants --output docs/defects.rst $(ARGS)
 

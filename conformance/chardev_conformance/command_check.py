@@ -26,9 +26,9 @@ from chardev_conformance.commands import (
     number_above_0,
     number_from_0,
     profile_of,
+    save,
     seconds_above_0,
     tell,
-    write,
 )
 from chardev_conformance.directed import Goal, GoalError, directed_driver, goal
 from chardev_conformance.drivers import Driver, ExhaustiveDriver, RandomDriver
@@ -38,7 +38,7 @@ from chardev_conformance.results import Found, Report
 from chardev_conformance.scenario import count_calls
 from chardev_conformance.scope import SCOPES
 from chardev_conformance.targets import KINDS, open_target, untested
-from chardev_conformance.trace import dumps, finding_to_json, load_all
+from chardev_conformance.trace import load_all
 from chardev_spec.profiles import Profile
 
 CALLS: Final = 60_000
@@ -316,12 +316,7 @@ def _conclude(options: argparse.Namespace, report: Report, target: str, profile:
         command += ["--profile", profile.name]
     again = ""
     if report.found:
-        origin = {"target": target, "profile": profile.name, "seed": report.seed}
-        traces = [
-            dumps(each.scenario, **origin, finding=finding_to_json(each.finding))
-            for each in report.found
-        ]
-        write(options.save, "".join(traces))
+        save(options.save, report, target, profile)
         again = shlex.join([*command, "--replay", str(options.save)])
     elif report.interrupted:
         again = shlex.join(

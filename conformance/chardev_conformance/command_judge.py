@@ -47,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"{trace.where}: {error}") from None
         report.scenarios += 1
         bar.show(report.scenarios)
+        name = str(trace.header.get("name", trace.where))
+        report.named[name] = finding
         if finding is not None and not report.knows(finding):
-            name = trace.header.get("name", trace.where)
-            report.found.append(Found(finding, performed, str(name)))
+            report.found.append(Found(finding, performed, name))
     bar.end()
     report.seconds = time.monotonic() - begin
     files = ", ".join(map(str, options.traces))

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from chardev_conformance import command_check, command_fuzz, command_judge, reachable
+from chardev_conformance import (
+    command_check,
+    command_fuzz,
+    command_judge,
+    command_vectors,
+    reachable,
+)
 from chardev_conformance.adapters.lines import LineError
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
 from chardev_conformance.commands import COULD_NOT_RUN, HOLDS, WRONG_USE, UsageError
@@ -57,6 +63,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command_check.add_parser(commands)
     command_judge.add_parser(commands)
+    command_vectors.add_parser(commands)
     command_fuzz.add_parser(commands)
     adapter = commands.add_parser(
         "adapter", help="begin an adapter for an implementation in another language"

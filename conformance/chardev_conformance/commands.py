@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from chardev_conformance.report import to_json, to_text, verdict
 from chardev_conformance.results import Report
+from chardev_conformance.trace import dumps, finding_to_json
 from chardev_spec.profiles import PROFILES, Profile, profile_named
 
 HOLDS: Final = 0
@@ -74,6 +75,23 @@ def tell(
         if path is not None and str(path) != "-":
             write(path, write_form(data))
     return {"broken": FINDING, "holds": HOLDS}.get(verdict(report), COULD_NOT_RUN)
+
+
+def save(path: Path, report: Report, target: str, profile: Profile) -> None:
+    """Write the scenarios of all findings to one file of traces."""
+    origin = {"target": target, "profile": profile.name, "seed": report.seed}
+    write(
+        path,
+        "".join(
+            dumps(
+                each.scenario,
+                **origin,
+                **({} if each.name is None else {"name": each.name}),
+                finding=finding_to_json(each.finding),
+            )
+            for each in report.found
+        ),
+    )
 
 
 def check_writable(path: Path | None) -> None:

@@ -390,12 +390,13 @@ class Lockstep:
         """Drop what a marshaller refers to, on both; once."""
         known = self.named.pop(step.arguments["data"], None)
         if known is not None and known.device in self.pairs:
-            performed.append(step)
+            record = Step(step.call, step.arguments, device=step.device)
+            performed.append(record)
             for buffer in known.spec:
                 self.pairs[known.device].runner.call("marshaller_unref", buffer)
             release = Step(step.call, device=known.device)
             message, _ = self._perform_on_target(release, {"data": known.target})
-            step.outcome = Outcome("returned", None if message is None else message.hex())
+            record.outcome = Outcome("returned", None if message is None else message.hex())
             if message is not None and message != known.message:
                 raise self._found(("BUF-2",), known.message.hex(), message.hex(), "marshalled data")
 

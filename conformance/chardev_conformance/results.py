@@ -57,6 +57,8 @@ class Report:
     driver: str = "random"
     total: int | None = None
     """How many scenarios the driver has, None without end."""
+    named: dict[str, Finding | None] = field(default_factory=dict)
+    """Of scenarios that have names, what was found in each."""
     notes: list[str] = field(default_factory=list)
     """What the driver reached, in words."""
     line: LineFacts | None = None

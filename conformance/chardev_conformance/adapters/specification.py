@@ -21,6 +21,8 @@ class _Environment:
 
     def __init__(self, limit: int, gathers: bool) -> None:
         self.offered = 1
+        self.most_moved = 0
+        self.most_available = 1
         self._limit = limit
         self._gathers = gathers
 
@@ -29,7 +31,9 @@ class _Environment:
 
     def choose(self, event: Choice) -> Any:
         if isinstance(event, ChooseGoOn):
+            self.most_moved = max(self.most_moved, event.moved)
             return event.moved < self._limit
+        self.most_available = max(self.most_available, event.available)
         self.offered = self._offer(event)
         return self.offered
 
@@ -62,11 +66,21 @@ class SpecificationTarget:
         self._ports = ports
         self._numbers = {name: number for number, name in enumerate(ports, start=1)}
         self._runners: dict[str, Runner] = {}
+        self.errors: list[str] = []
+        """The errors by which calls were refused so far."""
 
     @property
     def offered(self) -> int:
         """How many buffers the latest port write offered."""
         return self._environment.offered
+
+    @property
+    def choices(self) -> dict[str, int]:
+        """How far the contract left something open: the most buffers to offer at once, and to move in one call."""
+        return {
+            "buffers": self._environment.most_available,
+            "moves": self._environment.most_moved,
+        }
 
     def timers(self, device: str) -> Timers:
         """The timers that are armed now."""
@@ -95,8 +109,10 @@ class SpecificationTarget:
         try:
             result = self._run(device, runner, call, values)
         except ContractError as error:
+            self.errors.append(type(error).__name__)
             raise RefusedError(error.rule, str(error)) from None
         except BadMigrationDataError as error:
+            self.errors.append(type(error).__name__)
             raise RefusedError("MIG-5", str(error)) from None
         if isinstance(result, MigrateData):
             message = encode_message(bytes(8), result)

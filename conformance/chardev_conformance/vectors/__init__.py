@@ -1,0 +1,1 @@
+"""Vectors: traces of the specification, for implementers who do not run it (`make`), and their files (`files`)."""
