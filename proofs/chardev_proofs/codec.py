@@ -105,7 +105,9 @@ class Message(Symbolic):
             self.claim("bytes that are looked at are there", z3.ULT(number(key), self.size))
             return Word(z3.ZeroExt(WIDTH - 8, self.array[number(key)]))
         begin, end = number(key.start), number(key.stop)
-        empty = z3.UGE(begin, end)
+        empty = z3.simplify(z3.UGE(begin, end))
+        if z3.is_true(empty):
+            return Octets([])
         self.claim("bytes that are looked at are there", z3.Or(empty, z3.ULE(end, self.size)))
         length = z3.simplify(end - begin)
         if z3.is_bv_value(length):
@@ -151,6 +153,13 @@ def _lifted(codec: dict[str, Any]) -> Iterator[None]:
             del codec[name]
 
 
+def _inside(found: Record, message: Message) -> z3.BoolRef:
+    """Whether the write data of a record, if there is any, lies behind it and within the message."""
+    begin, length = number(found.write_data_offset), number(found.write_size)
+    behind = z3.And(z3.UGE(begin, MESSAGE_SIZE), z3.ULE(begin + length, message.size))
+    return z3.Or(length == 0, behind)
+
+
 class CodecProof:
     """The obligations of a codec, the names of whose module are given.
 
@@ -187,8 +196,9 @@ class CodecProof:
         try:
             found, part = self.codec["decode"](message)
         except BadMigrationDataError:
+            self._refuses_for_a_reason(path, message)
             return
-        begin, length = number(found.write_data_offset), number(found.write_size)
+        length = number(found.write_size)
         limits = [
             z3.ULT(number(value), z3.BitVecVal(2**bits, WIDTH))
             for value, bits in zip(found, FIELD_BITS, strict=True)
@@ -199,11 +209,19 @@ class CodecProof:
             "what is decoded has a known version and a client",
             z3.And(z3.ULE(number(found.version), VERSION), number(found.connected) != 0),
         )
-        inside = z3.And(z3.UGE(begin, MESSAGE_SIZE), z3.ULE(begin + length, message.size))
         self._claim(
-            path, "write data lies behind the record, in the message", z3.Or(length == 0, inside)
+            path, "write data lies behind the record, in the message", _inside(found, message)
         )
         self._claim(path, "write data has the length that the record says", part.length == length)
+
+    def _refuses_for_a_reason(self, path: Path, message: Message) -> None:
+        """Of a record that is well formed only the write data may be refused, for where it lies."""
+        try:
+            found = self.codec["decode_record"](message)
+        except BadMigrationDataError:
+            return
+        name = "only write data that lies elsewhere is refused"
+        self._claim(path, name, z3.Not(_inside(found, message)))
 
     def _round_trip(self, path: Path) -> None:
         fields = [Word(z3.BitVec(name, WIDTH)) for name in Record._fields]

@@ -10,6 +10,7 @@ OBLIGATIONS = {
     "decoded fields fit their types",
     "what is decoded has a known version and a client",
     "write data lies behind the record, in the message",
+    "only write data that lies elsewhere is refused",
     "write data has the length that the record says",
     "every record whose fields fit is encoded",
     "only an unknown version or no client is refused",
