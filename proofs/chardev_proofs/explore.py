@@ -15,6 +15,7 @@ The solver may answer `unknown`.
 For a decision that counts as "possible", for an obligation as "not proved": both are on the safe side.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ MERGE_LIMIT: Final = 64
 
 class PathEnd(EngineSignal):
     """The path ends here: it is impossible, or what follows has been proved already."""
+
+
+class OutOfTimeError(EngineSignal):
+    """A proof takes longer than it may."""
 
 
 class ReplayError(EngineSignal):
@@ -109,6 +114,8 @@ class Path:
         """Ask the solver."""
         self.before_check()
         self.explorer.checks += 1
+        if time.process_time() > self.explorer.deadline:
+            raise OutOfTimeError("out of time")
         began = time.perf_counter()
         result = self.solver.check(*assumptions)
         self.explorer.solver_seconds += time.perf_counter() - began
@@ -242,9 +249,10 @@ class Path:
 
 
 class Explorer:
-    """All paths of one function, deepest first."""
+    """All paths of one function, deepest first; `seconds` of processor time at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = math.inf) -> None:
+        self.deadline = time.process_time() + seconds
         self.waiting: list[tuple[list[bool], int]] = [([], 0)]
         self.paths = 0
         self.places: dict[tuple[tuple[bool, ...], str], int] = {}

@@ -12,6 +12,7 @@ An error of the contract must come before anything has changed: that is the obli
 """
 
 import inspect
+import math
 import time
 import traceback
 from contextlib import suppress
@@ -110,6 +111,7 @@ class FunctionProof:
         machine: type[Contract] = Contract,
         *,
         stop: bool = False,
+        seconds: float = math.inf,
     ) -> None:
         self.function = function
         self.machine = machine
@@ -118,7 +120,7 @@ class FunctionProof:
         self.refused: set[str] = set()
         self.lifted = lifted(machine, function, self.refused)
         self.memory: dict[Any, Any] = {}
-        self.explorer = Explorer()
+        self.explorer = Explorer(seconds)
         if not _prepared:
             templates = self._templates()
             rows = [(ROW[each.scope], made) for each, made in templates if each.scope in ROW]
@@ -342,8 +344,15 @@ def _argument(name: str, kind: Any, path: Path) -> Any:
 
 
 def prove_function(
-    function: str, machine: type[Contract] = Contract, *, stop: bool = False
+    function: str,
+    machine: type[Contract] = Contract,
+    *,
+    stop: bool = False,
+    seconds: float = math.inf,
 ) -> Report:
-    """The report on one function; with `stop`, up to the first obligation that does not hold."""
+    """The report on one function; with `stop`, up to the first obligation that does not hold.
+
+    Raises `explore.OutOfTimeError` after so many seconds of processor time.
+    """
     with lifted_builtins(namespaces(machine, Contract)):
-        return FunctionProof(function, machine, stop=stop).run()
+        return FunctionProof(function, machine, stop=stop, seconds=seconds).run()

@@ -3,22 +3,16 @@
 Only what a changed method can affect is proved again: the functions and procedures that reach it.
 """
 
-import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from chardev_proofs.explore import OutOfTimeError
 from chardev_proofs.functions import Obligation, prove_function
 from chardev_proofs.machine import PROCEDURES, PUBLIC
 from chardev_proofs.prover import reachable
 from chardev_proofs.values import EngineSignal
 from chardev_spec.contract import Contract
-
-
-class OutOfTimeError(EngineSignal):
-    """A proof takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +27,6 @@ class Verdict:
     def refuted(self) -> bool:
         """Whether an obligation does not hold."""
         return self.obligation is not None
-
-
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    def ring(*_: Any) -> None:
-        raise OutOfTimeError("out of time")
-
-    before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def affected(methods: Iterable[str]) -> list[str]:
@@ -75,8 +55,7 @@ def judge(
     for name in affected(methods):
         left = seconds - (time.process_time() - began)
         try:
-            with _within(max(left, 0.001)):
-                report = prove_function(name, machine, stop=not rules)
+            report = prove_function(name, machine, stop=not rules, seconds=left)
         except OutOfTimeError as error:
             trouble = trouble or f"{name}: {error}"
             break

@@ -39,7 +39,7 @@ def test_what_reaches_a_change_is_proved_again_and_nothing_else() -> None:
 def test_a_proof_that_takes_too_long_proves_nothing() -> None:
     """A mutant would be called accepted that nobody looked at."""
     quirk = quirk_named("NoLeaving")
-    verdict = judge(quirk, overrides(quirk), seconds=0.01)
+    verdict = judge(quirk, overrides(quirk), seconds=0)
     assert (verdict.refuted, verdict.trouble.partition(": ")[2]) == (False, "out of time")
 
 
