@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check prove test pytest test-newer docs bench lab mutants spec-mutants proof-strength hunt fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants proof-strength hunt fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, wher
 		echo "test-newer: skipped, see the line above"; \
 	fi
 
+test-compiled: .venv-compiled/ready-to-test ## the device's tests and the check again, on the device compiled by mypyc
+	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest tests/impl $(ARGS)
+	.venv-compiled/bin/chardev check
+
 docs: $(ENV)/ready-to-test docs/_build/npm/ready ## the site, in docs/_build/html
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
@@ -55,7 +59,7 @@ docs/_build/npm/ready: docs/stepper/package.json
 		echo "docs: npm is not there, so the page with the stepper will say that it is missing"; \
 	fi
 
-bench: $(ENV)/ready-to-test ## measure the specification's runner and the device
+bench: $(ENV)/ready-to-bench .venv-compiled/ready-to-test ## measure all: the device on lines, how its cost grows, the checker
 	$(RUN) bench $(ARGS)
 
 vectors: $(ENV)/ready-to-check ## make the set of test vectors anew
@@ -79,14 +83,14 @@ proof-strength: $(ENV)/ready-to-test ## let the proofs look for quirks and mutan
 constraints: ## make constraints.txt anew: the current versions of all that `make test` and `make lab` install
 	rm -rf .venv-constraints
 	$$(tools/find_python.sh) -m venv .venv-constraints
-	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[dev,lab]'
+	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[dev,lab,bench]' setuptools
 	{ grep '^#' constraints.txt; \
 	  .venv-constraints/bin/python -m pip --disable-pip-version-check freeze --exclude chardev; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf .venv-constraints
 
 clean: ## remove what make made
-	rm -rf .venv .venv-newer .venv-constraints docs/_build .lab
+	rm -rf .venv .venv-newer .venv-compiled .venv-constraints docs/_build .lab
 
 # hatchling first and no build isolation: the build backend is pinned like everything else.
 $(ENV)/created: pyproject.toml constraints.txt tools/find_python.sh
@@ -98,6 +102,20 @@ $(ENV)/created: pyproject.toml constraints.txt tools/find_python.sh
 # `check` needs less than `test`, so it is ready sooner.
 $(ENV)/ready-to-check: $(ENV)/created
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[conformance]'
+	touch $@
+
+# A wheel, not an editable copy: what is compiled must not lie beside the sources of the other environments.
+.venv-compiled/ready-to-test: pyproject.toml constraints.txt tools/compile_device.py $(wildcard impl/chardev/*.py)
+	rm -rf .venv-compiled
+	python=$$(tools/find_python.sh) && "$$python" -m venv .venv-compiled
+	.venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+		hatchling mypy pytest setuptools
+	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint constraints.txt --no-build-isolation '.[conformance,bench]'
+	touch $@
+
+$(ENV)/ready-to-bench: $(ENV)/ready-to-test
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[bench]'
 	touch $@
 
 $(ENV)/ready-to-test: $(ENV)/created

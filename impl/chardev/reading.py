@@ -95,7 +95,7 @@ class Reading(Buffering[MessageT, ClientT]):
 
     def _read_limit(self, frame: Frame) -> int:
         """How many messages would be read one by one, if nobody interfered (RD-1, WR-5)."""
-        if self._ref_msg is not None:
+        if not self._batches:
             return 1
         limit = self._moves_per_call - frame.moved
         credit = 0 if self._clients else limit
@@ -148,13 +148,14 @@ class Reading(Buffering[MessageT, ClientT]):
         queue = attachment.send_queue
         attachment.pushing = True
         while queue and attachment.send_tokens and not attachment.leaving and not attachment.gone:
-            message = queue.popleft()
-            attachment.send_tokens -= 1
+            count = min(attachment.send_tokens, len(queue)) if self._batches else 1
+            messages = [queue.popleft() for _ in range(count)]
+            attachment.send_tokens -= count
             if queue:
                 self._start_wait_timer(attachment)
             else:
                 self._disarm_wait_timer(attachment)
-            self._send(frame, attachment, (message,))
+            self._send(frame, attachment, messages)
         attachment.pushing = False
 
     def _send(

@@ -86,6 +86,7 @@ class DeviceState(Generic[MessageT, ClientT]):
     __slots__ = (
         "_active",
         "_awaiting",
+        "_batches",
         "_callbacks",
         "_clients",
         "_destroyed",
@@ -160,6 +161,8 @@ class DeviceState(Generic[MessageT, ClientT]):
             callbacks, "read_msgs_from_device", None
         )
         self._send_msgs = getattr(callbacks, "send_msgs_to_client", None)
+        # References are counted one message at a time.
+        self._batches = self._send_msgs is not None and self._ref_msg is None
 
         self._destroyed = False
         self._running = False

@@ -307,6 +307,19 @@ def test_a_batch_is_as_large_as_the_credit() -> None:
     assert owner.removed == []
 
 
+def test_a_push_is_one_batch() -> None:
+    """Queued messages would go out one by one, or more of them than were granted (RD-7)."""
+    owner, device = batched(6)
+    device.client_add("a", True, 5, 1, 6)
+    device.client_add("b", True, 6, 1, 0)
+    device.start()
+    device.send_to_client_tokens_add("b", 4)
+    assert owner.got["b"] == [0, 1, 2, 3]
+    assert owner.pieces["b"] == 1
+    assert [*device.client_state("b").send_queue] == [4, 5]
+    assert device.client_state("b").wait_timer_armed
+
+
 def test_a_client_that_cannot_take_its_part_of_a_batch_must_leave() -> None:
     """A batch could overfill a send queue (RD-4)."""
     owner, device = batched(100)

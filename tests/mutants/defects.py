@@ -989,8 +989,8 @@ DEFECTS: Final = (
         "RD-3",
         "Queued messages arrive in reverse.",
         """
--            message = queue.popleft()
-+            message = queue.pop()
+-            messages = [queue.popleft() for _ in range(count)]
++            messages = [queue.pop() for _ in range(count)]
 """,
     ),
     Defect(
@@ -1113,7 +1113,8 @@ DEFECTS: Final = (
         """
 -            else:
 -                self._disarm_wait_timer(attachment)
-             self._send(frame, attachment, (message,))
+             self._send(frame, attachment, messages)
+         attachment.pushing = False
 """,
     ),
     Defect(
@@ -1148,8 +1149,8 @@ DEFECTS: Final = (
         "RD-6",
         "One granted token empties a whole queue into a client that is not ready.",
         """
-             message = queue.popleft()
--            attachment.send_tokens -= 1
+             messages = [queue.popleft() for _ in range(count)]
+-            attachment.send_tokens -= count
              if queue:
 """,
     ),

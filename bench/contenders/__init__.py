@@ -1,0 +1,1 @@
+"""Who is measured on a line, and on which lines."""
