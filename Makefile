@@ -10,6 +10,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
 .PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants proof-strength hunt fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants hunt fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +65,11 @@ bench: $(ENV)/ready-to-bench .venv-compiled/ready-to-test ## measure all: the de
 
 vectors: $(ENV)/ready-to-check ## make the set of test vectors anew
 	$(ENV)/bin/chardev vectors make conformance/chardev_conformance/vectors/set-1
+# 10 GiB both ways with checksums, 60,000 connections; `make pytest` does the same with less.
+faults: $(ENV)/ready-to-test ## lines and peers that misbehave, and `chardev serve` under load for a long time
+	CHARDEV_SERVE_MIB=$${CHARDEV_SERVE_MIB:-10240} CHARDEV_SERVE_CONNECTIONS=$${CHARDEV_SERVE_CONNECTIONS:-60000} \
+		$(RUN) -m pytest tests/impl/test_faults.py tests/impl/test_serve.py -k "line or peer or signals or lot or thousand" \
+		--durations=5 $(ARGS)
 
 mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes the table of the docs
 	$(RUN) -m tests.mutants --output docs/defects.rst $(ARGS)

@@ -32,7 +32,7 @@ FOLDER: Final = Path(__file__).parent
 COMPILED: Final = FOLDER.parent / ".venv-compiled/bin/python"
 MEDIA: Final = ("pty", "socket", "pipe")
 SIZES: Final = (16, 64, 512, 4096, 65536)
-ROUND_BYTES: Final = {"pty": 4096, "socket": 32768, "pipe": 32768}
+ROUND_BYTES: Final = {"pty": 12288, "socket": 32768, "pipe": 32768}
 """What a round hands over: it fits on the line, so that who writes at once seldom finds it full."""
 
 CALLS: Final = frozenset(

@@ -146,13 +146,15 @@ class Buffering(Writing[MessageT, ClientT]):
         if attachment.flow_control:
             attachment.tokens -= 1
         queue = self._queue
-        if not data or self._writing or self._retry_timer_armed or self._wanted:
+        if not data or self._writing or self._retry_timer_armed:
             self._write_added(data, attachment)
         elif self._port_blocked:
             # What a write pass would do, if the port were asked and took nothing.
             queue.data.append(data)
             queue.payers.append(attachment)
             self._write_limited = False
+            if self._wanted and not self._nobody_may_be_sent_to:
+                self._decide_retry_timer()
         elif queue.payers or not self._may_write:
             self._write_added(data, attachment)
         else:

@@ -110,6 +110,11 @@ class Attachment(Payer, Generic[MessageT, ClientT]):
         self.held = 0
 
     @property
+    def may_have_queued(self) -> bool:
+        """False if no buffer of this client can be queued: its tokens say where they all are (TOK-1)."""
+        return not self.flow_control or self.tokens + self.freed + self.held < self.window
+
+    @property
     def tokens_in_data(self) -> int:
         """One token a buffer, also without flow control."""
         return 1

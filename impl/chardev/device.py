@@ -308,6 +308,7 @@ class Device(Migrating[MessageT, ClientT]):
             send_tokens=num_send_tokens,
         )
         self._clients[client] = attachment
+        self._nobody_may_be_sent_to = False
         if wait_for_migrate_data:
             self._awaiting = attachment
             self._refresh()
@@ -341,7 +342,8 @@ class Device(Migrating[MessageT, ClientT]):
             self._sealed = False
             server_tokens = self._queue.drop_first(self._sealed_buffers).count(SERVER)
             self._self_tokens += server_tokens
-        self._queue.drop_detached()
+        if attachment.may_have_queued:
+            self._queue.drop_detached()
         self._refresh()
         frame = self._enter()
         self._unref(frame, messages)
@@ -404,6 +406,7 @@ class Device(Migrating[MessageT, ClientT]):
     def _grant(self, attachment: Attachment[MessageT, ClientT], send_tokens: int) -> None:
         if not attachment.flow_control:
             return
+        self._nobody_may_be_sent_to = False
         attachment.send_tokens = send_tokens
         if attachment.leaving:
             return

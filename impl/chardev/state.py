@@ -97,6 +97,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         "_interval",
         "_may_write",
         "_moves_per_call",
+        "_nobody_may_be_sent_to",
         "_on_free_self_token",
         "_opaque",
         "_port",
@@ -192,6 +193,8 @@ class DeviceState(Generic[MessageT, ClientT]):
         self._write_asked = False
         self._reading = False
         self._read_asked = False
+        # All clients were looked at, and nobody had credit: true until somebody gives some, comes or goes.
+        self._nobody_may_be_sent_to = False
         # A read was asked for after the port last said "nothing" (RD-8).
         self._wanted = False
         # The last write pass was stopped by a limit (WR-5).
@@ -271,7 +274,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         A port's owner that stops watching for input while this is false leaves the data in the
         port, which is back-pressure.
         """
-        if not self._may_write:
+        if not self._may_write or self._nobody_may_be_sent_to:
             return False
         clients = self._clients
         if not clients:
@@ -279,6 +282,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         for attachment in clients.values():
             if not attachment.leaving and (attachment.send_tokens or not attachment.flow_control):
                 return True
+        self._nobody_may_be_sent_to = True
         return False
 
     # Frames.
@@ -324,6 +328,7 @@ class DeviceState(Generic[MessageT, ClientT]):
     def _refresh(self) -> None:
         """Keep WR-2's condition up to date; what else changed may have put an empty buffer first (BUF-6)."""
         self._port_blocked = False
+        self._nobody_may_be_sent_to = False
         self._may_write = (
             self._running
             and self._port is not None

@@ -243,7 +243,8 @@ class Writing(DeviceState[MessageT, ClientT]):
                     attachment.freed = freed
                 self._writing = False
                 self._write_limited = False
-                if self._wanted or self._retry_timer_armed:
+                may_read = self._wanted and not self._nobody_may_be_sent_to
+                if may_read or self._retry_timer_armed:
                     self._decide_retry_timer()
                 return
             frame = self._enter()
