@@ -10,7 +10,6 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
 .PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants proof-strength hunt fuzz-seeds constraints clean
-.PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants hunt fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
