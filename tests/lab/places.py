@@ -184,7 +184,7 @@ PLACES: Final = (
     ),
     Place(
         title="CDC-ACM to a gadget",
-        amount=1 << 20,
+        amount=512 << 10,
         find=lambda: (_tty("bus/usb/devices/*-1:1.0/tty/ttyACM*"), "/dev/ttyGS0"),
         unplug=_unplug_gadget,
         plug=_plug_gadget,
