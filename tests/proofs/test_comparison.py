@@ -12,5 +12,7 @@ def test_the_lifted_machine_does_what_the_machine_does() -> None:
     """The proofs would be about another machine."""
     tally = CrossCheck(seed=1, limit=SEGMENTS).run()
     assert tally.segments >= SEGMENTS
+    # Nearly everywhere the contracts of the tables leave one state possible.
+    assert tally.loose <= SEGMENTS // 50
     # Every invariant is compared, on the device and on each row, at each cut.
     assert tally.clauses > 40 * SEGMENTS
