@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz_evidence", description=__doc__)
     add = parser.add_argument
-    add("--results", type=Path, default=Path("docs/fuzzing-evidence.jsonl"), metavar="FILE")
+    add("--results", type=Path, default=Path(".fuzz-evidence.jsonl"), metavar="FILE")
     add("--output", type=Path, default=None, metavar="FILE", help="write the page here")
     add("--method", action="append", choices=METHODS, default=[], help="measure this way")
     add("--every", type=int, default=1, metavar="N", help="only each N-th defect")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from chardev_conformance.fuzzing.corpus import Corpus
-from chardev_conformance.fuzzing.orders import Executor, Order, Outcome
+from chardev_conformance.fuzzing.orders import Executor, Order, Outcome, bare
 from chardev_conformance.fuzzing.own_code import watching
 from chardev_conformance.fuzzing.plan import Plan
 from chardev_conformance.lockstep import Finding
@@ -48,7 +48,8 @@ def _short(outcome: Outcome, corpus: Corpus) -> Outcome:
     """The outcome without what the coordinator knows."""
     outcome.features = set(corpus.novel(outcome.features))
     outcome.order = Order(outcome.order.number, outcome.order.seed, origin=outcome.order.origin)
-    if not outcome.features and outcome.finding is None:
+    if outcome.finding is None:
+        outcome.trace = bare(outcome.performed) if outcome.features else ""
         outcome.performed = Scenario()
     return outcome
 
@@ -139,7 +140,7 @@ def _died(order: Order, status: int) -> Outcome:
     seen = f"its process ended: {_how(status)}"
     finding = Finding(("CB-1",), "", "to go on", seen, "crash, process")
     scenario, _ = order.script()
-    return Outcome(order, scenario, set(), finding, 0, 0, {})
+    return Outcome(order, scenario, set(), finding, 0, 0, {}, set())
 
 
 def _how(status: int) -> str:

@@ -26,7 +26,6 @@ from chardev_conformance.fuzzing.orders import Order, Outcome, bare
 from chardev_conformance.fuzzing.plan import Plan
 from chardev_conformance.fuzzing.sharing import Shared
 from chardev_conformance.fuzzing.store import Store
-from chardev_conformance.scenario import Scenario, walk
 
 FRESH: Final = 0.5
 """The share of scenarios that are made at random: chance finds what nobody guides it to."""
@@ -107,7 +106,7 @@ class Campaign:
         """Decide about an outcome, the next one by number; the key of its finding, if that is a new one."""
         order, finding = outcome.order, outcome.finding
         novel = self.corpus.novel(outcome.features)
-        inside = _inside(outcome.performed) - self.inside
+        inside = outcome.inside - self.inside
         functions = outcome.functions.keys() - self.functions
         line: dict[str, Any] = {
             "n": order.number,
@@ -137,7 +136,7 @@ class Campaign:
                 self._shared.publish(bare(outcome.performed))
         elif any(kind_of(each) != Kind.PAIR for each in novel):
             line["e"] = True
-            trace = bare(outcome.performed)
+            trace = outcome.trace or bare(outcome.performed)
             if self._store is not None:
                 self._store.write_entry(order.number, trace)
             if self._shared is not None:
@@ -250,13 +249,3 @@ class Campaign:
         self.corpus.unpack(state["seen"])
         for data in state["entries"]:
             self.corpus.take(entry_from_json(data, store.read_entry(data[0])))
-
-
-def _inside(performed: Scenario) -> set[tuple[str, str]]:
-    """Which calls were made inside which callbacks."""
-    return {
-        (answer.on, nested.call)
-        for step in walk(performed.steps)
-        for answer in step.answers
-        for nested in answer.calls
-    }

@@ -68,6 +68,10 @@ class Outcome:
     callbacks: int
     functions: dict[str, int]
     """How often each function of the specification ran."""
+    inside: set[tuple[str, str]]
+    """Which calls were made inside which callbacks."""
+    trace: str = ""
+    """What was performed, as a trace without observations, where a worker has made it already."""
 
 
 class OwnCode(Protocol):
@@ -138,7 +142,17 @@ class Executor:
             statistics.calls - calls,
             statistics.callbacks - callbacks,
             {name: count for name, count in statistics.functions.items() if count},
+            _inside(performed),
         )
+
+
+def _inside(performed: Scenario) -> set[tuple[str, str]]:
+    return {
+        (answer.on, nested.call)
+        for step in walk(performed.steps)
+        for answer in step.answers
+        for nested in answer.calls
+    }
 
 
 def bare(scenario: Scenario) -> str:
