@@ -49,6 +49,15 @@ docs: $(ENV)/ready-to-test docs/_build/npm/ready ## the site, in docs/_build/htm
 lab: $(ENV)/ready-for-lab ## check and port tests on serial drivers of a guest under QEMU: UART, FTDI, CDC-ACM, virtio
 	$(RUN) -m tests.lab $(ARGS)
 
+.PHONY: proof-report docs-page
+proof-report: $(ENV)/ready-to-test ## prove, and keep the report for the site; `make docs` shows the last one
+	mkdir -p docs/_build
+	$(ENV)/bin/chardev prove --json > docs/_build/proofs.new
+	mv docs/_build/proofs.new docs/_build/proofs.json
+
+docs-page: $(ENV)/ready-to-test ## the whole site as one page for reading off line, in docs/_build/page
+	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet -b singlehtml docs docs/_build/page
+
 # What runs in the reader's browser comes from npm by name; without npm the page that needs it says so.
 docs/_build/npm/ready: docs/stepper/package.json
 	mkdir -p $(@D)

@@ -21,6 +21,7 @@ extensions = [
     "chardev_conformance.sphinx",
     "contract_rules",
     "stepper_page",
+    "local_links",
     "trace_tables",
 ]
 exclude_patterns = ["_build"]
@@ -31,7 +32,7 @@ chardev_examples = HERE / "examples/contract"
 chardev_evidence = evidence(HERE.parent)
 chardev_packages = [HERE.parent / "impl/chardev"]
 chardev_stepper = "stepper"
-if (report := HERE / "proofs.json").exists():
+if (report := HERE / "_build/proofs.json").exists():
     chardev_proof_report = report
 
 # Docstrings quote code in single backticks, as they are read in an editor; nothing is looked up.

@@ -7,6 +7,7 @@ Everything else is handed to it: a project says in its `conf.py` which tests, ve
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,11 @@ class Obligation:
     rules: tuple[str, ...]
     function: str
     seconds: float
+
+    @property
+    def invariant(self) -> str:
+        """What is preserved: the first word of the id."""
+        return self.id.partition(" @ ")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +92,5 @@ def load_proofs(path: Path | None) -> Proofs:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReportError(f"{path}: no report of chardev prove --json: {error!r}") from None
-    return Proofs(obligations, str(data.get("when", "")), tuple(data.get("not_proved", ())))
+    day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+    return Proofs(obligations, data.get("when", day), tuple(data.get("not_proved", ())))

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -242,11 +242,13 @@ def _protection(name: str, proofs: Proofs) -> Iterator[str]:
     else:
         yield "It changes nothing that an invariant speaks of."
     yield ""
-    yield from proof_lines(obligations, proofs)
+    yield from proof_lines(obligations, proofs, lambda each: each.invariant)
 
 
-def proof_lines(obligations: list[Obligation], proofs: Proofs) -> Iterator[str]:
-    """What was proved, with the time that it took; or that nothing was."""
+def proof_lines(
+    obligations: list[Obligation], proofs: Proofs, group: Callable[[Obligation], str]
+) -> Iterator[str]:
+    """What was proved, with the time that it took, in groups; what was not, one by one; or that nothing was."""
     if not obligations:
         yield f"Proof obligations: {HOLE}."
         yield ""
@@ -255,17 +257,21 @@ def proof_lines(obligations: list[Obligation], proofs: Proofs) -> Iterator[str]:
     seconds = sum(each.seconds for each in obligations)
     when = f" on {proofs.when}" if proofs.when else ""
     yield f"Proof obligations: {proved} of {len(obligations)} proved{when}, in {seconds:.1f} s."
+    yield from bullets(f"**not proved**: ``{each.id}``" for each in obligations if not each.proved)
+    groups: dict[str, list[Obligation]] = {}
+    for each in obligations:
+        groups.setdefault(group(each), []).append(each)
     yield from folded(
-        "All obligations",
+        "By what they are about",
         table(
-            ("Obligation", "Verdict", "Seconds"),
+            ("About", "Proved", "Seconds"),
             (
                 (
-                    f"``{each.id}``",
-                    "proved" if each.proved else "**not proved**",
-                    f"{each.seconds:.2f}",
+                    f"``{name}``",
+                    f"{sum(each.proved for each in found)} of {len(found)}",
+                    f"{sum(each.seconds for each in found):.2f}",
                 )
-                for each in obligations
+                for name, found in groups.items()
             ),
             "70 15 15",
         ),

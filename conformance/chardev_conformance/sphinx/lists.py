@@ -37,7 +37,9 @@ def invariant_lines(invariant: Invariant, proofs: Proofs) -> Iterator[str]:
         yield f":Refuted by: {references('quirk', (each.__name__ for each in refuting))}"
     yield ""
     yield from proof_lines(
-        [each for each in proofs.obligations if each.id.startswith(f"{invariant.name} ")], proofs
+        [each for each in proofs.obligations if each.invariant == invariant.name],
+        proofs,
+        lambda each: each.function,
     )
 
 

@@ -73,9 +73,12 @@ def rule_page(
     elif rule.planned:
         yield f"{HOLE}: the rule is stated, and carried by nothing yet."
     else:
-        yield from (f":{words}: {', '.join(found) or HOLE}" for words, found in carried.items())
+        # Not every rule needs a callback or an error of its own; one without text or invariant has a hole.
+        for words, found in carried.items():
+            if found or words in {"Functions", "Invariants"}:
+                yield f":{words}: {', '.join(found) or HOLE}"
     yield from heading("What was proved", "-")
-    yield from proof_lines(proofs.of_rule(rule.id), proofs)
+    yield from proof_lines(proofs.of_rule(rule.id), proofs, lambda each: each.function)
     yield from heading("What would notice if it were broken", "-")
     quirks = breaking(rule.id)
     yield f":Releases that break it: {', '.join(quirks) or 'none that is known'}"
