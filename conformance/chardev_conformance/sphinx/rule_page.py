@@ -74,9 +74,9 @@ def rule_page(
         yield f"{HOLE}: the rule is stated, and carried by nothing yet."
     else:
         # Not every rule needs a callback or an error of its own; one without text or invariant has a hole.
-        for words, found in carried.items():
-            if found or words in {"Functions", "Invariants"}:
-                yield f":{words}: {', '.join(found) or HOLE}"
+        for words, links in carried.items():
+            if links or words in {"Functions", "Invariants"}:
+                yield f":{words}: {', '.join(links) or HOLE}"
     yield from heading("What was proved", "-")
     yield from proof_lines(proofs.of_rule(rule.id), proofs, lambda each: each.function)
     yield from heading("What would notice if it were broken", "-")
