@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chardev_conformance.report import to_json, to_text, verdict
+from chardev_conformance.report_junit import to_junit
 from chardev_conformance.results import Report
 from chardev_conformance.trace import dumps, finding_to_json
 from chardev_spec.profiles import PROFILES, Profile, profile_named
@@ -23,10 +24,11 @@ class UsageError(Exception):
     """The command was used in a wrong way; the message says what to do."""
 
 
-FORMS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
-    "json": lambda report: json.dumps(report, indent=2) + "\n",
+FORMS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], str]]]] = {
+    "json": ("JSON", lambda report: json.dumps(report, indent=2) + "\n"),
+    "junit": ("JUnit XML", to_junit),
 }
-"""The files that a report can be written to, by the name of their option."""
+"""What a report can be written as, by the name of the option: in words, and how."""
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +40,13 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"what to hold it against: {', '.join(PROFILES)}",
     )
-    add(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="write the report as JSON, too ('-' for standard output)",
-    )
+    for form, (words, _) in FORMS.items():
+        add(
+            f"--{form}",
+            type=Path,
+            metavar="FILE",
+            help=f"write the report as {words}, too ('-' for standard output)",
+        )
 
 
 def profile_of(options: argparse.Namespace) -> Profile:
@@ -58,6 +61,15 @@ def check_report_options(options: argparse.Namespace) -> None:
     """Refuse files that cannot be written before hours of work are done for them."""
     for form in FORMS:
         check_writable(getattr(options, form))
+    if len(printed := _printed(options)) > 1:
+        raise UsageError(
+            f"only one form of the report can go to standard output; name a file for --{printed[1]}"
+        )
+
+
+def _printed(options: argparse.Namespace) -> list[str]:
+    """The forms that are to go to standard output, instead of the text."""
+    return [form for form in FORMS if str(getattr(options, form)) == "-"]
 
 
 def tell(
@@ -65,14 +77,15 @@ def tell(
 ) -> int:
     """Print the report, write the files that were asked for; the exit status."""
     data = to_json(report, target=target, profile=profile, again=again)
-    if str(options.json) == "-":
-        sys.stdout.write(FORMS["json"](data))
-    else:
+    printed = _printed(options)
+    if not printed:
         text = to_text(report, target=target, profile=profile, again=again)
         sys.stdout.write(text + "\n")
-    for form, write_form in FORMS.items():
+    for form, (_, write_form) in FORMS.items():
         path = getattr(options, form)
-        if path is not None and str(path) != "-":
+        if form in printed:
+            sys.stdout.write(write_form(data))
+        elif path is not None:
             write(path, write_form(data))
     return {"broken": FINDING, "holds": HOLDS}.get(verdict(report), COULD_NOT_RUN)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -128,6 +129,34 @@ def test_a_failure_is_saved_and_can_be_replayed(check: Check, tmp_path: Path) ->
     assert (healthy.returncode, healthy.stderr) == (HOLDS, "")
 
 
+def test_a_failure_as_junit(check: Check, tmp_path: Path) -> None:
+    """A continuous integration server would not see which rule a broken implementation breaks."""
+    done = check("python:faulty:Device", "--steps", 2000, "--seed", 1, "--junit", "report.xml")
+    assert (done.returncode, done.stderr) == (FINDING, "")
+    suites = ET.parse(tmp_path / "here/report.xml").getroot()
+    assert [each.get("name") for each in suites.iter("testcase")] == [
+        f"{rule.id} {rule.title}" for rule in RULES.values()
+    ]
+    [failure] = suites.iter("failure")
+    assert failure.text == (
+        "rules    LC-7, RD-4\n"
+        "where    client_exists\n"
+        "allowed  False\n"
+        "seen     True\n"
+        "again    chardev check python:faulty:Device --replay chardev-failure.jsonl"
+    )
+
+
+def test_only_one_form_goes_to_standard_output(check: Check) -> None:
+    """Two reports would stand in one output, and none could be read."""
+    done = check("--steps", 50, "--json", "-", "--junit", "-")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        WRONG_USE,
+        "",
+        "chardev: only one form of the report can go to standard output; name a file for --junit\n",
+    )
+
+
 def test_a_failure_is_saved_where_it_is_to_be(check: Check, tmp_path: Path) -> None:
     """A failure would overwrite another one."""
     done = check("python:faulty:Device", "--steps", 2000, "--seed", 1, "--save", "other.jsonl")
@@ -240,7 +269,7 @@ def test_help_tells_of_every_option_and_status(check: Check) -> None:
     done = check("--help")
     assert (done.returncode, done.stderr) == (HOLDS, "")
     for word in (
-        "--seed --steps --time --profile --json --save --port --peer --loopback --replay"
+        "--seed --steps --time --profile --json --junit --save --port --peer --loopback --replay"
     ).split():
         assert word in done.stdout
     assert "Exit status: 0 it holds, 1 a finding, 2 wrong use, 3 could not run." in done.stdout
