@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chardev_conformance.report import to_json, to_text, verdict
+from chardev_conformance.report_html import to_html
 from chardev_conformance.report_junit import to_junit
 from chardev_conformance.results import Report
 from chardev_conformance.trace import dumps, finding_to_json
@@ -27,6 +28,7 @@ class UsageError(Exception):
 FORMS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], str]]]] = {
     "json": ("JSON", lambda report: json.dumps(report, indent=2) + "\n"),
     "junit": ("JUnit XML", to_junit),
+    "html": ("one HTML page", to_html),
 }
 """What a report can be written as, by the name of the option: in words, and how."""
 

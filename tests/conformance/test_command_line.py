@@ -129,10 +129,16 @@ def test_a_failure_is_saved_and_can_be_replayed(check: Check, tmp_path: Path) ->
     assert (healthy.returncode, healthy.stderr) == (HOLDS, "")
 
 
-def test_a_failure_as_junit(check: Check, tmp_path: Path) -> None:
-    """A continuous integration server would not see which rule a broken implementation breaks."""
-    done = check("python:faulty:Device", "--steps", 2000, "--seed", 1, "--junit", "report.xml")
+def test_a_failure_as_junit_and_as_a_page(check: Check, tmp_path: Path) -> None:
+    """Neither a continuous integration server nor a reader would see which rule a broken implementation breaks."""
+    forms = ("--junit", "report.xml", "--html", "report.html")
+    done = check("python:faulty:Device", "--steps", 2000, "--seed", 1, *forms)
     assert (done.returncode, done.stderr) == (FINDING, "")
+    page = (tmp_path / "here/report.html").read_text(encoding="utf-8")
+    assert re.findall("<h3>(.*?)</h3>", page) == [f"LC-7: {RULES['LC-7'].title}"]
+    assert (
+        "<dd><code>chardev check python:faulty:Device --replay chardev-failure.jsonl</code>" in page
+    )
     suites = ET.parse(tmp_path / "here/report.xml").getroot()
     assert [each.get("name") for each in suites.iter("testcase")] == [
         f"{rule.id} {rule.title}" for rule in RULES.values()
@@ -269,7 +275,7 @@ def test_help_tells_of_every_option_and_status(check: Check) -> None:
     done = check("--help")
     assert (done.returncode, done.stderr) == (HOLDS, "")
     for word in (
-        "--seed --steps --time --profile --json --junit --save --port --peer --loopback --replay"
+        "--seed --steps --time --profile --json --junit --html --save --port --peer --loopback --replay"
     ).split():
         assert word in done.stdout
     assert "Exit status: 0 it holds, 1 a finding, 2 wrong use, 3 could not run." in done.stdout

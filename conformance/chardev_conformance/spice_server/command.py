@@ -73,7 +73,7 @@ class Check:
 
 def run(options: argparse.Namespace, profile: Profile) -> int:
     """Perform the command; the exit status."""
-    for name in ("port", "lacks", "first", "keep_going", "junit"):
+    for name in ("port", "lacks", "first", "keep_going", "junit", "html"):
         if getattr(options, name, None):
             option = {"first": "from"}.get(name, name).replace("_", "-")
             raise UsageError(f"--{option} is not for the target {TARGET}")

@@ -1,0 +1,147 @@
+"""A report as one HTML page that needs nothing else: no script, no font, no network."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+from chardev_conformance.report_diagram import messages, to_svg
+from chardev_conformance.report_junit import printable
+from chardev_conformance.results import Verdict
+from chardev_conformance.trace import LEGEND, loads, readable
+
+WORDS: Final = {
+    Verdict.BROKEN: "broken (a must)",
+    Verdict.DEVIATION: "profile deviation",
+    Verdict.NOT_TESTED: "not tested",
+    Verdict.HOLDS: "holds",
+}
+"""The verdicts, worst first, in the words of the page."""
+
+PAGE: Final = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<svg width="0" height="0" aria-hidden="true"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4"
+markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8Z"/></marker></defs></svg>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def to_html(report: Mapping[str, Any]) -> str:
+    """The JSON data of a report as an HTML page."""
+    parts = [_summary(report)]
+    if report["findings"]:
+        parts.append("<h2>Failures</h2>")
+        parts += [_failure(i, each, report) for i, each in enumerate(report["findings"], start=1)]
+    parts += [_rules(report), _coverage(report)]
+    page = PAGE.format(
+        title=escape(f"{report['verdict']}: {report['target']}"),
+        style=files("chardev_conformance").joinpath("report.css").read_text(encoding="utf-8"),
+        body="\n".join(parts),
+    )
+    return printable(page)
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    verdicts = [each["verdict"] for each in report["rules"]]
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {words}"
+        for verdict, words in WORDS.items()
+        if verdict in verdicts
+    )
+    facts = {
+        "profile": report["profile"],
+        "driver": report["driver"],
+        "rules": counts,
+        "seed": report["seed"],
+        "go on": "" if report["findings"] else report["again"],
+    }
+    verdict = escape(report["verdict"])
+    heading = f'<h1><span class="{verdict}">{verdict}</span> {escape(report["target"])}</h1>'
+    return heading + _facts(facts)
+
+
+def _failure(number: int, finding: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    rule, *others = finding["rules"]
+    title = next(each["title"] for each in report["rules"] if each["rule"] == rule)
+    scenario = loads(finding["trace"], f"finding {number}")
+    facts = {
+        "vector": finding["name"],
+        "where": finding["where"] or "after the last step",
+        "allowed": finding["allowed"],
+        "seen": finding["seen"],
+        "see also": ", ".join(others),
+        "replay": report["again"],
+    }
+    label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
+    diagram = to_svg(messages(scenario), label, f"{rule} is broken")
+    return (
+        f'<article id="finding-{number}"><h3>{escape(rule)}: {escape(title)}</h3>{_facts(facts)}'
+        f'<div class="wide">{diagram}</div>'
+        f"<details><summary>The steps as text</summary>"
+        f"<pre>{escape(readable(scenario))}\n\n{escape(LEGEND)}</pre></details>"
+        f"<details><summary>The trace, for --replay</summary>"
+        f"<pre>{escape(finding['trace'])}</pre></details></article>"
+    )
+
+
+def _rules(report: Mapping[str, Any]) -> str:
+    rows = []
+    section = None
+    for each in report["rules"]:
+        if each["section"] != section:
+            section = each["section"]
+            rows.append(f'<tr><th colspan="3">{escape(section)}</th></tr>')
+        verdict = escape(each["verdict"])
+        why = f'<div class="why">{escape(each["why"])}</div>' if each["why"] else ""
+        rows.append(
+            f"<tr><td>{escape(each['rule'])}</td><td>{escape(each['title'])}{why}</td>"
+            f'<td><span class="{verdict.replace(" ", "-")}">{WORDS[Verdict(each["verdict"])]}</span></td></tr>'
+        )
+    return f"<h2>Rules</h2><table>{''.join(rows)}</table>"
+
+
+def _coverage(report: Mapping[str, Any]) -> str:
+    facts = {
+        "calls": f"{report['calls']:,} in {report['scenarios']:,} scenarios",
+        "nested": f"{report['nested_calls']:,} of them inside callbacks",
+        "callbacks": f"{report['callbacks']:,}",
+        "transitions": f"{report['transitions']:,} different ones of the specification",
+        "pairs": f"{report['transition_pairs']:,} different pairs of transitions",
+        "time": f"{report['seconds']:.1f} s",
+        "not tested": ", ".join(report["not_tested"]),
+        "reached": "; ".join(report["notes"]),
+    }
+    facts |= {f"line: {name}": value for name, value in (report["line"] or {}).items()}
+    rows = "".join(
+        f'<tr><td>{escape(name)}</td><td class="number">{count:,}</td></tr>'
+        for name, count in report["functions"].items()
+    )
+    return f"<h2>Coverage</h2>{_facts(facts)}<table>{rows}</table>"
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    """A list of what is known by name; what is empty is left out."""
+    return f"<dl>{''.join(_pairs(facts.items()))}</dl>"
+
+
+def _pairs(items: Iterable[tuple[str, Any]]) -> Iterable[str]:
+    for name, value in items:
+        if value not in (None, ""):
+            text = escape(str(value))
+            command = name in {"replay", "go on"}
+            yield f"<dt>{escape(name)}</dt><dd>{f'<code>{text}</code>' if command else text}</dd>"
