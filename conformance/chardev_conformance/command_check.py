@@ -262,7 +262,9 @@ def _replay(options: argparse.Namespace, profile: Profile, opened: Opened) -> in
         sys.stderr.write(
             f"{left_out} calls were left out: they speak of names that stand for nothing, or are not for this target\n"
         )
-    return tell(options, report, f"{opened.name}, {options.replay}", profile)
+    again = shlex.join([*_command(options, profile), "--replay", str(options.replay)])
+    target = f"{opened.name}, {options.replay}"
+    return tell(options, report, target, profile, again if report.found else "")
 
 
 def _campaign(
@@ -307,13 +309,19 @@ def _on_lines(
     bar.end()
 
 
-def _conclude(options: argparse.Namespace, report: Report, target: str, profile: Profile) -> int:
-    """Save what was found, and say how to see it again or how to go on."""
+def _command(options: argparse.Namespace, profile: Profile) -> list[str]:
+    """What checks the same target by the same profile."""
     command = ["chardev", "check", *([] if options.target is None else [options.target])]
     if options.lacks:
         command += ["--lacks", ",".join(sorted(options.lacks))]
     if profile.quirks:
         command += ["--profile", profile.name]
+    return command
+
+
+def _conclude(options: argparse.Namespace, report: Report, target: str, profile: Profile) -> int:
+    """Save what was found, and say how to see it again or how to go on."""
+    command = _command(options, profile)
     again = ""
     if report.found:
         save(options.save, report, target, profile)

@@ -1,6 +1,7 @@
 """``chardev judge TRACE...``: what was recorded of an implementation is judged after the fact."""
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -54,4 +55,6 @@ def run(options: argparse.Namespace) -> int:
     bar.end()
     report.seconds = time.monotonic() - begin
     files = ", ".join(map(str, options.traces))
-    return tell(options, report, f"what {files} records", profile)
+    command = ["chardev", "judge", *map(str, options.traces), "--profile", profile.name]
+    again = shlex.join(command) if report.found else ""
+    return tell(options, report, f"what {files} records", profile, again)

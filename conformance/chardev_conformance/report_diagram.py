@@ -147,6 +147,8 @@ def to_svg(rows: Sequence[Message], label: str, failure: str) -> str:
     places = {each: LANE * i + LANE // 2 for i, each in enumerate(lifelines)}
     bottom = TOP + ROW * len(rows)
     drawn, width = list[str](), LANE * len(lifelines)
+    # The arrows of nested calls cross the bars around them.
+    bars, arrows = list[str](), list[str]()
     for lifeline, x in places.items():
         drawn.append(f'<path class="lifeline" d="M{x} 34V{bottom + 4}"/>')
         name = escape(" ".join(filter(None, lifeline)))
@@ -159,23 +161,23 @@ def to_svg(rows: Sequence[Message], label: str, failure: str) -> str:
             x, style = places[row.source] + BAR * (row.depth + 1), "note"
         else:
             style = "answer" if row.answer else "message"
-            drawn.append(
+            arrows.append(
                 f'<path class="{style}" marker-end="url(#arrow)" d="M{at[0]} {y}H{at[1]}"/>'
             )
             x = min(at) + BAR
             if row.target.kind == "device" and not row.answer:
                 begun.append((row, y))
             elif row.source.kind == "device" and row.answer:
-                drawn.append(_bar(*begun.pop(), y, places))
+                bars.append(_bar(*begun.pop(), y, places))
         texts.append(_text(style, x, y - 6, row.text))
         width = max(width, round(x + CHARACTER * min(len(row.text), LONGEST)) + BAR)
-    drawn += [_bar(*each, bottom, places) for each in begun]
+    bars += [_bar(*each, bottom, places) for each in begun]
     x = places.get(rows[-1].source, 0) + 2 * BAR if rows else 0
     texts.append(_text("failure", x, bottom, failure))
     width = max(width, round(x + CHARACTER * min(len(failure), LONGEST)) + BAR)
     return (
         f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{bottom + BAR}" '
-        f'viewBox="0 0 {width} {bottom + BAR}">{"".join([*drawn, *texts])}</svg>'
+        f'viewBox="0 0 {width} {bottom + BAR}">{"".join([*drawn, *bars, *arrows, *texts])}</svg>'
     )
 
 

@@ -91,7 +91,7 @@ def _failure(number: int, finding: Mapping[str, Any], report: Mapping[str, Any])
     diagram = to_svg(messages(scenario), label, f"{rule} is broken")
     return (
         f'<article id="finding-{number}"><h3>{escape(rule)}: {escape(title)}</h3>{_facts(facts)}'
-        f'<div class="wide">{diagram}</div>'
+        f'<div class="wide" tabindex="0">{diagram}</div>'
         f"<details><summary>The steps as text</summary>"
         f"<pre>{escape(readable(scenario))}\n\n{escape(LEGEND)}</pre></details>"
         f"<details><summary>The trace, for --replay</summary>"

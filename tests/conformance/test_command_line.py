@@ -124,6 +124,7 @@ def test_a_failure_is_saved_and_can_be_replayed(check: Check, tmp_path: Path) ->
     [found], [before] = report(again.stdout)["findings"], first["findings"]
     assert {key: found[key] for key in header["finding"]} == header["finding"]
     assert found["steps"] == before["steps"] == 2
+    assert report(again.stdout)["again"] == (f"chardev check python:faulty:Device --replay {saved}")
 
     healthy = check("--replay", saved)
     assert (healthy.returncode, healthy.stderr) == (HOLDS, "")
