@@ -53,7 +53,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "libdevice.so"
             source = ROOT / "tests/c_device/char_device.c"
-            command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
+            header = f"-I{ROOT / 'conformance/chardev_conformance/adapters/template_files/c'}"
+            command = ["cc", "-O2", "-shared", "-fPIC", header, "-o", str(library), str(source)]
             subprocess.run(command, check=True)  # noqa: S603 - our own source
             measure("c: the device in C", open_target(f"c:{library}"), 5_000)
     if shutil.which("node") is not None:

@@ -4,9 +4,13 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import chardev_conformance.adapters
 from tests.c_device.defects import Defect
 
 SOURCE: Final = Path(__file__).parent / "char_device.c"
+
+HEADER_FOLDER: Final = Path(chardev_conformance.adapters.__file__).parent / "template_files/c"
+"""The header that `chardev adapter new --language c` writes: the device in C is built with the same."""
 
 SANITIZER: Final = ("-fsanitize=address", "-fno-omit-frame-pointer")
 
@@ -39,7 +43,7 @@ def build(folder: Path, defect: Defect | None = None, *options: str) -> Path:
     warnings = ("-Wall", "-Wextra", "-Werror") if defect is None else ("-w",)
     command = ("cc", "-std=c11", "-O1", "-g", "-fPIC", "-shared", *warnings, *options)
     subprocess.run(
-        [*command, f"-I{SOURCE.parent}", "-o", str(result), str(source)],
+        [*command, f"-I{HEADER_FOLDER}", "-o", str(result), str(source)],
         check=True,
         capture_output=True,
     )

@@ -435,13 +435,6 @@ def test_unknown_surroundings(tmp_path: Path) -> None:
     assert "undefined symbol: red_channel_tea" in why_not(f"c:{path}")
 
 
-def test_one_header() -> None:
-    """The header of the template would not be the one that the device in C is tested with."""
-    template = ROOT / "conformance/chardev_conformance/adapters/template_files/c/char_device.h"
-    own = ROOT / "tests/c_device/char_device.h"
-    assert template.read_text("utf-8") == own.read_text("utf-8")
-
-
 # Templates
 
 
