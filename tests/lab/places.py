@@ -34,7 +34,7 @@ class Place:
     plug: Callable[[Control], None]
     """Give it back."""
     amount: int
-    """How many bytes are sent over it in one go: some times what it buffers, and no longer than a second's worth."""
+    """Bytes sent over it: a third is more than driver and stalled wire hold, and takes a second at most."""
     wire: str = ""
     """The wire that the host can stall; else a peer that does not read holds the port back."""
     holds_back: bool = True
@@ -154,7 +154,7 @@ _CARD: Final = _PciCard()
 PLACES: Final = (
     Place(
         title="16550A on ISA",
-        amount=24 << 10,
+        amount=48 << 10,
         find=lambda: ("/dev/ttyS1", "/dev/ttyS2"),
         unplug=lambda _: _hang_up("/dev/ttyS1"),
         plug=lambda _: None,
@@ -164,7 +164,7 @@ PLACES: Final = (
     ),
     Place(
         title="16550A on PCI",
-        amount=24 << 10,
+        amount=48 << 10,
         find=_pci_ports,
         unplug=_CARD.unplug,
         plug=_CARD.plug,
