@@ -192,6 +192,9 @@ def as_text(
         yield (
             f"  {report.function:36} {report.seconds:6.1f} s, {report.paths} paths, {report.checks} questions"
         )
+    yield f"\nslowest {SLOWEST} obligations"
+    for each in sorted(obligations, key=lambda each: -each.seconds)[:SLOWEST]:
+        yield f"  {each.seconds:6.2f} s  {each.name}"
     yield ""
     yield verdict_line(reports, obligations, troubles)
 

@@ -10,6 +10,7 @@ So a change proves again what it can affect, and nothing else; and whoever is in
 """
 
 import ast
+import gc
 import hashlib
 import inspect
 import json
@@ -87,6 +88,9 @@ def _plain_report(
 
 
 def _attempt(name: str) -> Report | Trouble:
+    # Terms count their references: looking for cycles all the time would take a tenth of the time and find few.
+    gc.collect()
+    gc.disable()
     try:
         return prove_one(name)
     except UnsupportedError as error:

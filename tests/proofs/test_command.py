@@ -28,6 +28,7 @@ def test_a_function_is_proved_line_by_line(capsys: pytest.CaptureFixture[str]) -
     [first] = [line for line in lines if " tokens_are_conserved @ stop : return" in line]
     assert first.startswith("TOK-1,TOK-5 tokens_are_conserved @ stop : return … proved 0.")
     assert "slowest 10 functions" in lines
+    assert "slowest 10 obligations" in lines
     proved, _, rest = lines[-1].partition(" of ")
     total = rest.partition(" ")[0]
     assert proved == total
