@@ -82,6 +82,10 @@ faults: $(ENV)/ready-to-test ## lines and peers that misbehave, and `chardev ser
 mutants: $(ENV)/ready-to-test ## find every seeded defect of the device; writes the table of the docs
 	$(RUN) -m tests.mutants --output docs/defects.rst $(ARGS)
 
+.PHONY: c-defects
+c-defects: $(ENV)/ready-to-test ## find every seeded defect of the device in C; writes the table of the docs
+	$(RUN) -m tests.c_device.run --output docs/c-defects.rst $(ARGS)
+
 spec-mutants: $(ENV)/ready-to-test ## look for every machine-made mutant of the specification; writes the page of the docs
 	$(RUN) -m tests.spec_mutants --output docs/spec-mutants.rst $(ARGS)
 

@@ -95,8 +95,8 @@ def _in_place_of(
 ) -> str | None:
     """The rule that one callback in the place of another breaks, where the two together tell."""
     match allowed, seen:
-        case events.PortWrite(), events.PortWrite():
-            return _of_current(machine) or "WR-1"
+        case events.PortWrite(), events.PortWrite(data=data):
+            return (_of_current(machine) or "WR-1") if data else "BUF-6"
         case (events.PortFailed(), _) | (_, events.PortFailed()):
             return "WR-8"
         case (
@@ -136,9 +136,11 @@ def _forbidding(machine: Contract, call: Call, answered: list[str], seen: Callba
             call.function == "retry_timer_fired" and not answered and not device.retry_armed
         ):
             return "LC-9"
-        case events.PortWrite():
+        case events.PortWrite(data=data):
             if not machine.may_move():
                 return "MIG-2" if device.sealed else "WR-2"
+            if not data:
+                return "BUF-6"
             return "WR-5" if machine.buffers.pending() else "WR-1"
         case events.ReadOneMsgFromDevice():
             if not machine.may_read():

@@ -15,14 +15,13 @@ from chardev_conformance.adapters.lines import (
     serial_line,
 )
 from chardev_conformance.adapters.opened import Opened
-from chardev_conformance.adapters.stdio import ANSWER_SECONDS
 from chardev_conformance.campaign import replay, run_campaign
 from chardev_conformance.commands import (
     UsageError,
     add_report_options,
+    add_target_options,
     check_report_options,
     check_writable,
-    names,
     number_above_0,
     number_from_0,
     profile_of,
@@ -75,20 +74,7 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="end after so long, even if there are calls left",
     )
-    add(
-        "--lacks",
-        type=names,
-        default=frozenset(),
-        metavar="NAME,...",
-        help="what TARGET lacks: is not tested",
-    )
-    add(
-        "--deadline",
-        type=seconds_above_0,
-        default=ANSWER_SECONDS,
-        metavar="SECONDS",
-        help=f"how long a TARGET in a process of its own may take to answer (default {ANSWER_SECONDS:g})",
-    )
+    add_target_options(check)
     add("--port", metavar="DEVICE", help="check over this serial line (with --loopback or --peer)")
     add("--loopback", action="store_true", help="the line's TX is joined to its RX")
     add("--peer", metavar="DEVICE", help="the other end of the line, joined by a null modem")

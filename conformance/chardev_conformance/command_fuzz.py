@@ -6,13 +6,12 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
-from chardev_conformance.adapters.stdio import ANSWER_SECONDS
 from chardev_conformance.commands import (
     COULD_NOT_RUN,
     FINDING,
     HOLDS,
     UsageError,
-    names,
+    add_target_options,
     number_above_0,
     profile_of,
     seconds_above_0,
@@ -76,20 +75,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help=f"what to hold it against: {', '.join(PROFILES)}",
     )
-    add(
-        "--lacks",
-        type=names,
-        default=frozenset(),
-        metavar="NAME,...",
-        help="what TARGET lacks: is not tested",
-    )
-    add(
-        "--deadline",
-        type=seconds_above_0,
-        default=ANSWER_SECONDS,
-        metavar="SECONDS",
-        help=f"how long a TARGET in a process of its own may take to answer (default {ANSWER_SECONDS:g})",
-    )
+    add_target_options(fuzz)
     add(
         "--seeds",
         action="append",

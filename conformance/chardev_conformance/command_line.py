@@ -20,7 +20,7 @@ from chardev_conformance.adapters.lines import LineError
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
 from chardev_conformance.commands import COULD_NOT_RUN, HOLDS, WRONG_USE, UsageError
 from chardev_conformance.scenario import ScenarioError
-from chardev_conformance.target import TargetError
+from chardev_conformance.target import TargetError, UnknownTargetError
 
 
 class MissingExtraError(Exception):
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser(arguments[0] if arguments else "").parse_args(arguments)
         return int(options.run(options))
-    except (UsageError, ScenarioError) as error:
+    except (UsageError, ScenarioError, UnknownTargetError) as error:
         return _complain(error, WRONG_USE)
     except (LineError, TargetError, MissingExtraError) as error:
         return _complain(error, COULD_NOT_RUN)

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from chardev_conformance.adapters.opened import Opened
-from chardev_conformance.adapters.stdio import ANSWER_SECONDS
 from chardev_conformance.campaign import replay
 from chardev_conformance.commands import (
     HOLDS,
     UsageError,
     add_report_options,
+    add_target_options,
     check_report_options,
     check_writable,
     names,
     profile_of,
     save,
-    seconds_above_0,
     tell,
 )
 from chardev_conformance.progress import Progress
@@ -66,20 +65,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE,...",
         help="only these files of the set, as rules,errors",
     )
-    add(
-        "--lacks",
-        type=names,
-        default=frozenset(),
-        metavar="NAME,...",
-        help="what TARGET lacks: is not tested",
-    )
-    add(
-        "--deadline",
-        type=seconds_above_0,
-        default=ANSWER_SECONDS,
-        metavar="SECONDS",
-        help=f"how long a TARGET in a process of its own may take (default {ANSWER_SECONDS:g})",
-    )
+    add_target_options(verify)
     add(
         "--save",
         type=Path,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from chardev_conformance.adapters.stdio import ANSWER_SECONDS
 from chardev_conformance.report import to_json, to_text, verdict
 from chardev_conformance.report_html import to_html
 from chardev_conformance.report_junit import to_junit
@@ -31,6 +32,24 @@ FORMS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], str]]]] = {
     "html": ("one HTML page", to_html),
 }
 """What a report can be written as, by the name of the option: in words, and how."""
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs a target."""
+    parser.add_argument(
+        "--lacks",
+        type=names,
+        default=frozenset(),
+        metavar="NAME,...",
+        help="what TARGET lacks: is not tested",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=seconds_above_0,
+        default=ANSWER_SECONDS,
+        metavar="SECONDS",
+        help=f"how long a TARGET in a process of its own may take to answer (default {ANSWER_SECONDS:g})",
+    )
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

@@ -42,6 +42,10 @@ class TargetError(BaseException):
     """
 
 
+class UnknownTargetError(TargetError):
+    """What was written on the command line names no target; the message says what does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a target can do; what it cannot is not tested, and the report says so."""

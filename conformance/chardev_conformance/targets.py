@@ -22,7 +22,7 @@ from chardev_conformance.target import (
     EVERYTHING,
     OPTIONAL_CALLBACKS,
     Capabilities,
-    TargetError,
+    UnknownTargetError,
 )
 from chardev_spec.contract import Contract
 from chardev_spec.profiles import PROFILES, QUIRKS
@@ -53,12 +53,12 @@ def open_target(
 
     `lacks` is what it is said to lack besides what it says itself.
     `seconds` is how long a process may take to answer.
-    Raises `TargetError` when it cannot be checked.
+    Raises `UnknownTargetError` when there is no such kind of target, `TargetError` when it cannot be checked.
     """
     scheme, colon, rest = target.partition(":")
     unknown = sorted(lacks - MAY_LACK)
     if unknown:
-        raise TargetError(
+        raise UnknownTargetError(
             f"{target}: {unknown[0]} cannot be lacking; {', '.join(sorted(MAY_LACK))} can"
         )
     match scheme if colon else "":
@@ -74,7 +74,7 @@ def open_target(
             with open_library(rest, lacks, seconds) as opened:
                 yield opened
         case _:
-            raise TargetError(f"{target}: not a target; a target is one of {KINDS}")
+            raise UnknownTargetError(f"{target}: not a target; a target is one of {KINDS}")
 
 
 def _python(name: str, lacks: frozenset[str]) -> Opened:
@@ -92,8 +92,9 @@ def _specification(target: str, name: str, lacks: frozenset[str]) -> Opened:
     machines: dict[str, type[Contract]] = {each.__name__: each for each in QUIRKS}
     machines |= {each.name: each.machine for each in PROFILES.values()}
     if name not in machines:
-        raise TargetError(
-            f"{target}: no profile or quirk {name!r}; known are {', '.join(machines)}"
+        raise UnknownTargetError(
+            f"{target}: no profile or quirk {name!r}; profiles are {', '.join(PROFILES)}; "
+            "the page Quirks of the documentation has the names of the quirks"
         )
     return Opened(
         target,

@@ -294,3 +294,10 @@ def test_a_reader_who_goes_away_causes_no_traceback(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("target", ["nosuch", "spec:nosuch"])
+def test_what_names_no_target_is_wrong_use(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the pen would look like an implementation that cannot be checked."""
+    assert main(["check", target]) == WRONG_USE
+    assert capsys.readouterr().err.startswith(f"chardev: {target}: no")

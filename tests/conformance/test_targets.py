@@ -155,7 +155,28 @@ def test_what_an_object_lacks_is_not_tested(modules: Path) -> None:
             "stdio:/nowhere/x y",
             "stdio:/nowhere/x y: /nowhere/x cannot be started: No such file or directory",
         ),
-        ("stdio:false", "stdio:false: no hello: it ended: exit status 1"),
+        (
+            "stdio:false",
+            (
+                "stdio:false: no hello: it ended: exit status 1; "
+                "run it by itself: the first line that it writes must be its hello"
+            ),
+        ),
+        (
+            "stdio:head -c 5000000 /dev/zero",
+            (
+                "stdio:head -c 5000000 /dev/zero: a line of more than 4,194,304 bytes; "
+                "every message is one line of JSON that ends with a newline"
+            ),
+        ),
+        (
+            "spec:nothing",
+            (
+                "spec:nothing: no profile or quirk 'nothing'; "
+                "profiles are contract, spice-0.12.4, spice-2015-11, spice-0.15; "
+                "the page Quirks of the documentation has the names of the quirks"
+            ),
+        ),
         ("stdio:echo hi", "stdio:echo hi: a line is not JSON: hi"),
         ("stdio:echo []", "stdio:echo []: a line is JSON, but no object: []"),
         (
@@ -419,9 +440,13 @@ def test_missing_symbols(tmp_path: Path) -> None:
     subprocess.run(["cc", "-shared", "-fPIC", "-o", path, source], check=True)
     message = why_not(f"c:{path}")
     assert message.startswith(
-        f"c:{path}: no hello: it ended: exit status 3; it said: it does not export"
+        f"c:{path}: no hello: it ended: exit status 3; it said: it does not export "
     )
-    assert "spice_char_device_wakeup" in message
+    assert message.endswith(
+        "; define them under the header's names, or say with --lacks what the library lacks; "
+        "run it by itself: the first line that it writes must be its hello"
+    )
+    assert message.count("spice_char_device_wakeup") == 1
     assert "spice_char_device_client_exists" not in message
 
 

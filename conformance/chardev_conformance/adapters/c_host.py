@@ -250,7 +250,10 @@ class Library:
             if call not in lacks and not hasattr(self.library, symbol)
         ]
         if missing:
-            raise TargetError(f"it does not export {', '.join(missing)}")
+            raise TargetError(
+                f"it does not export {', '.join(missing)}; define them under the header's names, "
+                "or say with --lacks what the library lacks"
+            )
         self.functions: dict[str, Any] = {}
         for call, (symbol, (result, arguments)) in FUNCTIONS.items():
             if hasattr(self.library, symbol):

@@ -51,6 +51,12 @@ from chardev_conformance.target import (
 HELLO_SECONDS: Final = 10.0
 """How long a process may take to start: interpreters, and sanitizers on a busy machine, need a while."""
 
+NO_HELLO: Final = "run it by itself: the first line that it writes must be its hello"
+"""What to do about a process that says none."""
+
+LINE_LIMIT: Final = 4 << 20
+"""Bytes of a line: tens of times what the longest message of a scenario takes."""
+
 ANSWER_SECONDS: Final = 5.0
 """How long it may take for its next line; whatever a call does, it does it in less than a millisecond."""
 
@@ -164,7 +170,8 @@ class Connection:
         try:
             return self._hello(self.receive(HELLO_SECONDS))
         except _EndedError as error:
-            raise TargetError(f"{command.where}: no hello: {error}{self._last_words()}") from None
+            said = self._last_words() if error.symptom == "hang" else ""
+            raise TargetError(f"{command.where}: no hello: {error}{said}; {NO_HELLO}") from None
 
     def _hello(self, message: dict[str, Any]) -> Hello:
         hello = message.get("hello")
@@ -280,6 +287,12 @@ class Connection:
             if not chunk:
                 raise self._ended()
             self._buffer += chunk
+            if len(self._buffer) > LINE_LIMIT:
+                self.stop()
+                raise TargetError(
+                    f"{self.command.where}: a line of more than {LINE_LIMIT:,} bytes; "
+                    "every message is one line of JSON that ends with a newline"
+                )
             *lines, self._buffer = self._buffer.split(b"\n")
             self._lines = [line for line in reversed(lines) if line.strip()]
 

@@ -160,7 +160,10 @@ def test_wrong_use_is_told_in_one_line(tmp_path: Path) -> None:
         (
             ["stdio:false", "--dir", none],
             COULD_NOT_RUN,
-            "stdio:false: no hello: it ended: exit status 1",
+            (
+                "stdio:false: no hello: it ended: exit status 1; "
+                "run it by itself: the first line that it writes must be its hello"
+            ),
         ),
         (
             ["--dir", none, "--seeds", none / "x.jsonl"],
