@@ -190,6 +190,8 @@ def test_steps_that_mean_nothing_are_reported(check: Check, tmp_path: Path) -> N
 
 
 CASES: Final = {
+    "what names no target": (["nosuch"], WRONG_USE),
+    "what names no profile": (["spec:nosuch"], WRONG_USE),
     "an option that is not there": (["--bogus"], WRONG_USE),
     "an option without its value": (["--seed"], WRONG_USE),
     "a seed that is no number": (["--seed", "x"], WRONG_USE),
@@ -294,10 +296,3 @@ def test_a_reader_who_goes_away_causes_no_traceback(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stderr == ""
-
-
-@pytest.mark.parametrize("target", ["nosuch", "spec:nosuch"])
-def test_what_names_no_target_is_wrong_use(target: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A slip of the pen would look like an implementation that cannot be checked."""
-    assert main(["check", target]) == WRONG_USE
-    assert capsys.readouterr().err.startswith(f"chardev: {target}: no")
