@@ -23,6 +23,7 @@ prove: $(ENV)/ready-to-test ## prove every invariant of the specification, from 
 test: $(ENV)/ready-to-test ## lint, types, all tests, and the docs, with warnings as errors
 	$(ENV)/bin/ruff check
 	$(ENV)/bin/ruff format --check
+	$(ENV)/bin/codespell
 	$(RUN) -m chardev_spec.lint
 	$(ENV)/bin/mypy --strict
 	$(MAKE) pytest
@@ -43,19 +44,24 @@ test-compiled: .venv-compiled/ready-to-test ## the device's tests and the check 
 	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest tests/impl $(ARGS)
 	.venv-compiled/bin/chardev check
 
-docs: $(ENV)/ready-to-test docs/_build/npm/ready ## the site, in docs/_build/html
+docs: docs/_build/npm/ready proof-report ## the site, in docs/_build/html
+	$(RUN) tools/readme_figures.py --check
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 lab: $(ENV)/ready-for-lab ## check and port tests on serial drivers of a guest under QEMU: UART, FTDI, CDC-ACM, virtio
 	$(RUN) -m tests.lab $(ARGS)
 
-.PHONY: proof-report docs-page
-proof-report: $(ENV)/ready-to-test ## prove, and keep the report for the site; `make docs` shows the last one
+.PHONY: proof-report readme docs-page
+# What has not changed since it was proved is not proved again. What is not proved is shown on the pages.
+proof-report: $(ENV)/ready-to-test
 	mkdir -p docs/_build
-	$(ENV)/bin/chardev prove --json > docs/_build/proofs.new
+	$(ENV)/bin/chardev prove --json > docs/_build/proofs.new || [ $$? -eq 1 ]
 	mv docs/_build/proofs.new docs/_build/proofs.json
 
-docs-page: $(ENV)/ready-to-test ## the whole site as one page for reading off line, in docs/_build/page
+readme: proof-report ## write the figures of the README anew
+	$(RUN) tools/readme_figures.py
+
+docs-page: proof-report ## the whole site as one page for reading off line, in docs/_build/page
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet -b singlehtml docs docs/_build/page
 
 # What runs in the reader's browser comes from npm by name; without npm the page that needs it says so.

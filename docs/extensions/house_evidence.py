@@ -1,6 +1,7 @@
-"""What this project has for each rule: its tests, and the seeded defects that the checker finds.
+"""What this project has for each rule: its tests, its vectors, and the seeded defects that the checker finds.
 
 Tests are read off their text: a test is about the rules that it cites, and the functions that it calls by name.
+The manifest of the vectors says which of them were made for a rule or a function.
 """
 
 import ast
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from chardev_conformance.sphinx.evidence import Evidence
 from chardev_conformance.sphinx.text import ENTRIES
+from chardev_conformance.vectors import files
 from chardev_spec.registry import cited
 
 
@@ -53,11 +55,35 @@ def defects(table: Path, page: str) -> Iterator[Evidence]:
                 yield Evidence("mutant", name, re.sub(r"\s+", " ", consequence), page, (rule,))
 
 
+def vectors(folder: Path) -> Iterator[Evidence]:
+    """Every vector of a set that was made for a rule or a function, with the calls that it makes."""
+    manifest = files.read_manifest(folder)
+    for entry in manifest["files"]:
+        subject = entry["file"].partition(".")[0]
+        made_for: dict[str, list[str]] = {}
+        for name, vectors_of in manifest["covers"].get(subject, {}).items():
+            for vector in vectors_of:
+                made_for.setdefault(vector, []).append(name)
+        if subject not in {"rules", "functions"}:
+            continue
+        for trace in files.read_file(folder, entry):
+            name = trace.header["name"]
+            yield Evidence(
+                "vector",
+                name,
+                ", ".join(step.call for step in trace.scenario.steps),
+                f"{folder.name}/{entry['file']}",
+                tuple(made_for.get(name, ())) if subject == "rules" else (),
+                tuple(made_for.get(name, ())) if subject == "functions" else (),
+            )
+
+
 def evidence(root: Path) -> list[Evidence]:
     """All of it."""
     return [
         *tests(root / "tests/spec"),
         *tests(root / "tests/impl"),
         *tests(root / "tests/conformance"),
+        *vectors(files.FOLDER),
         *defects(root / "tests/mutants/defects.py", "seeded defects"),
     ]
