@@ -105,8 +105,8 @@ fuzz-evidence: $(ENV)/ready-to-test ## time to find every seeded defect, campaig
 fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz
 
-proof-strength: $(ENV)/ready-to-test ## let the proofs look for quirks and mutants of the specification: an hour
-	$(RUN) -m tests.proof_strength $(ARGS)
+proof-strength: $(ENV)/ready-to-test ## let proofs and random calls look for quirks and mutants of the specification: an hour
+	$(RUN) -m tests.proof_strength --output docs/proof-strength.rst $(ARGS)
 
 constraints: ## make constraints.txt anew: the current versions of all that `make test` and `make lab` install
 	rm -rf .venv-constraints

@@ -128,19 +128,13 @@ def line(obligation: Obligation) -> str:
 
 
 def explanation(obligation: Obligation) -> Iterator[str]:
-    """Why an obligation is not proved: a state, the path from it, what that changes, and what is false then."""
+    """Why an obligation is not proved: the path, a run of it from a state that is allowed, and what is false then."""
     failure = obligation.failure
     if failure is None:
         return
     yield f"    {failure.reason}"
-    if failure.before:
-        same = [
-            f"{name} {was}" for name, was in failure.before.items() if name not in failure.after
-        ]
-        yield f"      in a state with {', '.join(same) or 'nothing'}; all else is 0, False or None"
     yield from (f"      {step}" for step in failure.steps[-PATH_SHOWN:])
-    for name, value in failure.after.items():
-        yield f"      {name}: {failure.before[name]} -> {value}"
+    yield from (f"      {line}" for line in failure.run)
     text = next(
         (each.text for each in INVARIANTS if each.name == obligation.invariant), failure.term
     )

@@ -15,6 +15,7 @@ import inspect
 import math
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,11 @@ class Obligation:
         return self.failure is None
 
     @property
+    def refuted(self) -> bool:
+        """Whether it does not hold; what the solver could not decide is not refuted."""
+        return self.failure is not None and not self.failure.reason.startswith("unknown")
+
+    @property
     def name(self) -> str:
         """Its stable id."""
         return f"{self.invariant} @ {self.function} : {self.segment}"
@@ -103,14 +109,20 @@ class Refuted(EngineSignal):
 
 
 class FunctionProof:
-    """Proves one function of a machine."""
+    """Proves one function of a machine.
+
+    It ends at the first cut where one fails for which `stop` says so, and after so many seconds of processor time, with
+    `explore.OutOfTimeError`.
+    """
+
+    cuts_type: type[Cuts] = Cuts
 
     def __init__(
         self,
         function: str,
         machine: type[Contract] = Contract,
         *,
-        stop: bool = False,
+        stop: Callable[[Obligation], bool] = lambda _: False,
         seconds: float = math.inf,
     ) -> None:
         self.function = function
@@ -156,7 +168,7 @@ class FunctionProof:
     def _follow(self, path: Path) -> None:
         restart_names(0)
         state = SymState(path)
-        cuts = Cuts(path, state, self.templates, self._judge, self.memory)
+        cuts = self.cuts_type(path, state, self.templates, self._judge, self.memory)
         machine = self.lifted(state)  # type: ignore[arg-type]
         frame = Frame()
         state.frame = frame
@@ -229,6 +241,10 @@ class FunctionProof:
             else:
                 self._events(cuts, label, event)
                 answer = cuts.callback(label, event)
+            self._sent(cuts, label, event, answer)
+
+    def _sent(self, cuts: Cuts, label: str, event: Any, answer: Any) -> None:
+        """What an event is answered; nothing is made of it here."""
 
     def _events(self, cuts: Cuts, label: str, event: Any) -> None:
         if cuts.path.replaying():
@@ -273,8 +289,12 @@ class FunctionProof:
             obligation.seconds += time.perf_counter() - began
             if result != z3.unsat:
                 obligation.failure = failure(cuts, claim, result)
-                if self.stop:
-                    raise Refuted
+        self._perhaps_stop(label, [each.name for each in claims])
+
+    def _perhaps_stop(self, label: str, names: list[str]) -> None:
+        judged = [self.obligations[name, label] for name in names]
+        if any(each.failure is not None and self.stop(each) for each in judged):
+            raise Refuted
 
     def _unchanged(self, cuts: Cuts) -> Claim:
         old, state = cuts.moment, cuts.state
@@ -298,11 +318,12 @@ class FunctionProof:
         key = ("no exception", where.rpartition(" ")[2])
         obligation = Obligation(key[0], ("CB-1",), self.function, key[1])
         obligation.failure = Failure(
-            f"{type(error).__name__} at {where}: {error}", list(cuts.path.steps)
+            f"{type(error).__name__} at {where}: {error}",
+            list(cuts.path.steps),
+            trace=list(cuts.path.taken),
         )
         self.obligations[key] = obligation
-        if self.stop:
-            raise Refuted
+        self._perhaps_stop(key[1], [key[0]])
 
 
 def _initial(state: SymState) -> None:
@@ -350,9 +371,9 @@ def prove_function(
     stop: bool = False,
     seconds: float = math.inf,
 ) -> Report:
-    """The report on one function; with `stop`, up to the first obligation that does not hold.
+    """The report on one function; with `stop`, up to the first cut at which an obligation does not hold.
 
     Raises `explore.OutOfTimeError` after so many seconds of processor time.
     """
     with lifted_builtins(namespaces(machine, Contract)):
-        return FunctionProof(function, machine, stop=stop, seconds=seconds).run()
+        return FunctionProof(function, machine, stop=lambda _: stop, seconds=seconds).run()

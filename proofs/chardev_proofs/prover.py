@@ -29,9 +29,10 @@ import z3
 
 from chardev_proofs.codec import CodecProof
 from chardev_proofs.counterexample import Failure
-from chardev_proofs.functions import Obligation, Report, prove_function
+from chardev_proofs.functions import Obligation, Report
 from chardev_proofs.machine import PROCEDURES, PUBLIC
 from chardev_proofs.rely import rely_obligations
+from chardev_proofs.replay import prove_and_perform
 from chardev_proofs.values import EngineSignal, UnsupportedError
 from chardev_spec import events, invariants, record, state
 from chardev_spec.contract import Contract
@@ -65,7 +66,7 @@ def prove_one(name: str) -> Report:
         return _plain_report(
             CODEC, "bytes", ("MIG-1", "MIG-5"), lambda: [*CodecProof().run().items()]
         )
-    return prove_function(name)
+    return prove_and_perform(name)
 
 
 def _plain_report(

@@ -1,32 +1,35 @@
 """What the proofs are worth: whether they refute a machine that is known to be wrong.
 
 Only what a changed method can affect is proved again: the functions and procedures that reach it.
+The search ends at the first cut at which something fails, because one failure is enough.
 """
 
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chardev_proofs.explore import OutOfTimeError
-from chardev_proofs.functions import Obligation, prove_function
-from chardev_proofs.machine import PROCEDURES, PUBLIC
+from chardev_proofs.functions import FunctionProof, Obligation
+from chardev_proofs.machine import PROCEDURES, PUBLIC, namespaces
 from chardev_proofs.prover import reachable
-from chardev_proofs.values import EngineSignal
+from chardev_proofs.values import EngineSignal, lifted_builtins
 from chardev_spec.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a machine: refuted, by `obligation`; not followed, because of `trouble`; or proved."""
+    """What became of a machine: refuted, by `obligations`; not followed, because of `trouble`; or proved.
 
-    obligation: Obligation | None
+    The obligations are those that fail at one cut; what `unknown` leaves open is trouble and refutes nothing.
+    """
+
+    obligations: tuple[Obligation, ...]
     trouble: str
     seconds: float
 
     @property
     def refuted(self) -> bool:
         """Whether an obligation does not hold."""
-        return self.obligation is not None
+        return bool(self.obligations)
 
 
 def affected(methods: Iterable[str]) -> list[str]:
@@ -51,20 +54,25 @@ def judge(
     """
     began = time.process_time()
     trouble = ""
-    first: Obligation | None = None
+    first: tuple[Obligation, ...] = ()
+
+    def wanted(obligation: Obligation) -> bool:
+        return obligation.refuted and (not rules or not set(rules).isdisjoint(obligation.rules))
+
     for name in affected(methods):
         left = seconds - (time.process_time() - began)
-        try:
-            report = prove_function(name, machine, stop=not rules, seconds=left)
-        except OutOfTimeError as error:
-            trouble = trouble or f"{name}: {error}"
-            break
-        except (EngineSignal, Exception) as error:
-            trouble = trouble or f"{name}: {error}"
-            continue
-        failed = [each for each in report.obligations if not each.proved]
-        wanted = [each for each in failed if not rules or set(rules) & set(each.rules)]
-        first = (wanted or [each for each in (first, *failed) if each])[0] if failed else first
-        if wanted:
-            break
+        with lifted_builtins(namespaces(machine, Contract)):
+            proof = FunctionProof(name, machine, stop=wanted, seconds=left)
+            try:
+                proof.run()
+            except (EngineSignal, Exception) as error:
+                trouble = trouble or f"{name}: {error}"
+        failed = [each for each in proof.obligations.values() if each.failure is not None]
+        refuted = tuple(each for each in failed if each.refuted)
+        if len(refuted) < len(failed):
+            trouble = trouble or f"{name}: the solver gave up"
+        found = tuple(filter(wanted, refuted))
+        if found:
+            return Verdict(found, trouble, time.process_time() - began)
+        first = first or refuted
     return Verdict(first, trouble, time.process_time() - began)

@@ -1,93 +1,96 @@
 """One machine that is known to be wrong: what the proofs say of it, and what random calls do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Final
 
 from chardev_proofs.codec import CodecProof
 from chardev_proofs.mutation import CODEC, mutant_named
-from chardev_proofs.strength import judge
+from chardev_proofs.strength import Verdict, judge
+from chardev_spec.contract import Contract
 from chardev_spec.profiles import QUIRKS
 from chardev_spec.profiles.quirk import overrides
-from tests.spec_mutants.judgements import judgement_of
 from tests.spec_mutants.search import Search
 
-SECONDS = 60.0
-"""Of processor time, for the proofs of one machine."""
+QUIRK_SECONDS: Final = 120.0
+MUTANT_SECONDS: Final = 45.0
+"""Of processor time, for the proofs of one machine; what they have not refuted by then counts as not refuted."""
 
-CALLS = 10_000
-"""Random calls of one mutant, for each way of looking."""
+CALLS: Final = 10_000
+"""Random calls of one mutant, for each of the two ways of looking."""
+
+CODEC_USERS: Final = ("migrate_data_marshall", "restore")
+"""The functions that a mutant of the record can affect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One machine: what refutes it, and where; `trouble` says why a function could not be followed."""
+    """What became of one machine."""
 
     name: str
-    invariant: str
     obligation: str
-    rules: tuple[str, ...]
+    """The first that the proofs refute; empty when none is."""
+    invariants: Sequence[str]
+    """What is refuted at the same cut."""
+    rules: Sequence[str]
+    """The rules that the obligation cites."""
     trouble: str
+    """Why a function could not be followed to its end, if so."""
     seconds: float
-    calls: str = ""
-    """How random calls gave it away; empty when they did not."""
-    equivalent: str = ""
-    """Why it is the contract all the same."""
-
-    @property
-    def refuted(self) -> bool:
-        """Whether the proofs refute it."""
-        return bool(self.invariant)
+    """Of processor time, for the proofs."""
+    noticed: str = ""
+    """How random calls gave it away: "invariant", "comparison" and so on; empty when they did not."""
+    by: str = ""
+    """What they saw."""
+    calls: int = 0
+    """How many they were."""
 
 
 def quirk_line(name: str) -> Line:
     """A quirk of a release; an obligation that cites one of its rules is preferred."""
-    [quirk] = [each for each in QUIRKS if each.__name__ == name]
-    verdict = judge(quirk, overrides(quirk), rules=quirk.rules, seconds=SECONDS)
-    found = verdict.obligation
-    if found is None:
-        return Line(name, "", "", (), verdict.trouble, verdict.seconds)
-    return Line(name, found.invariant, found.name, found.rules, verdict.trouble, verdict.seconds)
+    quirk = next(each for each in QUIRKS if each.__name__ == name)
+    return _line(name, judge(quirk, overrides(quirk), rules=quirk.rules, seconds=QUIRK_SECONDS))
 
 
 def mutant_line(identity: str) -> Line:
     """A machine-made mutant."""
     mutant = mutant_named(identity)
+    found = _search().look_for(mutant)
+    trace = found.alone if found.alone.how is not None else found.compared
+    seen = (trace.how or "", trace.what, trace.calls)
     machine = mutant.load()
-    looked = Search(seed=0, calls=CALLS).look_for(mutant)
-    trace = looked.alone if looked.alone.how is not None else looked.compared
-    calls = "" if trace.how is None else trace.how
-    judgement = judgement_of(mutant)
-    equivalent = "" if judgement is None or calls else judgement.why
-    if mutant.module == CODEC:
-        codec = vars(machine)["read_message"].__globals__ if "read_message" in vars(machine) else {}
-        codec = codec or machine.read_message.__globals__
-        try:
-            failed = [
-                name
-                for name, holds in CodecProof(codec["decode"].__globals__).run().items()
-                if not holds
-            ]
-        except Exception as error:  # noqa: BLE001 - what the text raises is a verdict about it
-            failed = [f"no exception: {type(error).__name__}"]
-        if failed:
-            return Line(
-                identity,
-                failed[0],
-                f"{failed[0]} @ codec : bytes",
-                ("MIG-1",),
-                "",
-                0.0,
-                calls,
-                equivalent,
-            )
-    verdict = judge(machine, [mutant.function], seconds=SECONDS)
-    found = verdict.obligation
+    if mutant.module == CODEC and (broken := _broken_codec(machine)):
+        return Line(identity, f"{broken[0]} @ codec : bytes", broken, ("MIG-1",), "", 0.0, *seen)
+    changed = CODEC_USERS if mutant.module == CODEC else (mutant.function,)
+    return _line(identity, judge(machine, changed, seconds=MUTANT_SECONDS), *seen)
+
+
+@cache
+def _search() -> Search:
+    """One search for all mutants of a process: what the contract does is found out once."""
+    return Search(calls=CALLS)
+
+
+def _line(name: str, verdict: Verdict, noticed: str = "", by: str = "", calls: int = 0) -> Line:
+    first = next(iter(verdict.obligations), None)
     return Line(
-        identity,
-        found.invariant if found else "",
-        found.name if found else "",
-        found.rules if found else (),
+        name,
+        "" if first is None else first.name,
+        [each.invariant for each in verdict.obligations],
+        () if first is None else first.rules,
         verdict.trouble,
-        verdict.seconds,
+        round(verdict.seconds, 2),
+        noticed,
+        by,
         calls,
-        equivalent,
     )
+
+
+def _broken_codec(machine: type[Contract]) -> list[str]:
+    """What of the record's proofs, as bits, does not hold."""
+    codec = machine.read_message.__globals__["decode"].__globals__
+    try:
+        return [name for name, holds in CodecProof(codec).run().items() if not holds]
+    except Exception as error:  # noqa: BLE001 - what the text raises is a verdict about it
+        return [f"no exception: {type(error).__name__}"]

@@ -78,7 +78,7 @@ def test_comments_are_no_change_and_text_is() -> None:
 
 def test_a_report_survives_the_cache() -> None:
     """A stored failure would come back as something else."""
-    failure = Failure("refuted", ["a.py:1 f: yes"], {"x": "1"}, {"x": "2"}, "x == 1")
+    failure = Failure("refuted", ["a.py:1 f: yes"], "x == 1", [True], ["f(), in a state"])
     report = Report("f", [Obligation("i", ("TOK-1",), "f", "return", 0.1, 2, failure)], 3, 4, 0.5)
     assert from_json(json.loads(json.dumps(to_json(report)))) == report
 
@@ -102,9 +102,9 @@ def test_what_is_refuted_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A build would pass on a broken specification."""
-    before = {"device.sealed": "True", "device.frames": "1", "device.running": "True"}
     steps = ["writing.py:1 stop: yes"]
-    failure = Failure("refuted", steps, before, {"device.running": "False"}, "running")
+    run = ["stop(), in a state with device.running True", "  device.running: True -> False"]
+    failure = Failure("refuted", steps, "running", [True], run)
     failed = Report(
         "stop", [Obligation("i", ("TOK-1",), "stop", "return", 0.1, 1, failure)], 1, 1, 0.1
     )
@@ -114,9 +114,9 @@ def test_what_is_refuted_ends_with_1(
     assert capsys.readouterr().out.splitlines()[:6] == [
         "TOK-1 i @ stop : return … refuted 0.10 s",
         "    refuted",
-        "      in a state with device.sealed True, device.frames 1; all else is 0, False or None",
         "      writing.py:1 stop: yes",
-        "      device.running: True -> False",
+        "      stop(), in a state with device.running True",
+        "        device.running: True -> False",
         "      not so: running",
     ]
 

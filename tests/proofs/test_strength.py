@@ -23,9 +23,9 @@ def test_a_quirk_is_refuted_by_a_rule_that_it_breaks(name: str, invariant: str) 
     quirk = quirk_named(name)
     verdict = judge(quirk, overrides(quirk), rules=quirk.rules)
     assert verdict.trouble == ""
-    assert verdict.obligation is not None
-    assert verdict.obligation.invariant == invariant
-    assert set(verdict.obligation.rules) & set(quirk.rules)
+    assert verdict.refuted
+    assert verdict.obligations[0].invariant == invariant
+    assert set(verdict.obligations[0].rules) & set(quirk.rules)
 
 
 def test_what_reaches_a_change_is_proved_again_and_nothing_else() -> None:
