@@ -120,7 +120,7 @@ class Device(Migrating[MessageT, ClientT]):
         self._stop()
         self._attach(None)
         self._queue.clear()
-        self._express = None
+        self._express = ()
         self._awaiting = None
         self._sealed = False
         messages: list[MessageT] = []
@@ -148,7 +148,7 @@ class Device(Migrating[MessageT, ClientT]):
         self._awaiting = None
         self._sealed = False
         self._queue.clear()
-        self._express = None
+        self._express = ()
         # SELF-1: what is not here and not held was queued, current or written.
         server_tokens = (
             self._self_tokens_at_creation - self._self_tokens - self._held_server_buffers
@@ -172,7 +172,7 @@ class Device(Migrating[MessageT, ClientT]):
         self._unref(frame, messages)
         for attachment in attachments:
             if not attachment.gone:
-                self._announce(frame, attachment)
+                frame.fail(self._announce(attachment))
         if not self._destroyed and self._port is None:
             self._stop()
         self._leave(frame)

@@ -62,7 +62,7 @@ class Port(Protocol):
     def write(self, buffers: Sequence[Bytes], /) -> int:
         """Take any prefix of the buffers' bytes, without waiting (WR-3).
 
-        The buffers are valid, and do not change, until the call returns.
+        The buffers are valid, and do not change, until the call returns; small ones may have been joined.
         Returns how many bytes were taken, `PORT_NOT_NOW`, `PORT_BLOCKED`, or `PORT_FAILED`.
         """
 

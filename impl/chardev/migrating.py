@@ -129,7 +129,7 @@ class Migrating(Reading[MessageT, ClientT]):
         self._refresh()
         frame = self._enter()
         if attachment.freed >= self._interval:
-            self._announce(frame, attachment)
+            frame.fail(self._announce(attachment))
         self._write_and_read(frame)
         self._leave(frame)
 

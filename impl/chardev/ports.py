@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-Every port here is a non-blocking descriptor, and its `write` one `writev`: what the kernel says it
+Every port here is a non-blocking descriptor, and its `write` one system call: what the kernel says it
 took is exactly what the device counts (WR-3), and bytes are never buffered in between.
 Three kinds of error matter and are told apart by errno alone: "not now" (the device tries again),
 final ones (the port failed, WR-8), and nothing else: an error that the kernel does not promise to
@@ -71,9 +71,6 @@ _NOT_NOW: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, err
 # Linux' UIO_MAXIOV: more pieces than this and writev refuses all of them.
 _PIECES_MAX: Final = 1024
 
-# Bytes of the first piece of a batch (16 KiB, mostly of one kind) from which on writev is cheaper than a copy.
-_JOINED_BELOW: Final = 1024
-
 # What most adapters and consoles are set to.
 _BAUDRATE: Final = 115200
 
@@ -133,8 +130,6 @@ class DescriptorPort:
     def write(self, buffers: Sequence[Bytes], /) -> int:
         """Write any prefix of the buffers' bytes without waiting; one system call (WR-3).
 
-        Small buffers are joined first: to the kernel each piece costs more than its copy does.
-
         Returns how many bytes were taken, `PORT_NOT_NOW`, or `PORT_FAILED`.
         """
         try:
@@ -143,8 +138,6 @@ class DescriptorPort:
                 return os.write(self._descriptor, buffers[0])
             if len(buffers) > _PIECES_MAX:
                 buffers = buffers[:_PIECES_MAX]
-            if len(buffers[0]) < _JOINED_BELOW:
-                return os.write(self._descriptor, b"".join(buffers))
             return os.writev(self._descriptor, buffers)
         except OSError as error:
             if error.errno in _NOT_NOW:

@@ -46,6 +46,9 @@ RETRY_DELAY_MS: Final = 100
 WAIT_DELAY_MS: Final = 30_000
 """How long a message may wait for a client's send tokens (RD-5)."""
 
+OFFER_ENTRIES: Final = 1024
+"""How many buffers are offered to the port at once: Linux' IOV_MAX, the most that writev takes."""
+
 COUNT_MAX: Final = 2**32 - 1
 """The largest count that the header's types can carry (TOK-5)."""
 
@@ -74,8 +77,8 @@ class Frame:
     # The first exception that a callback raised (CB-5).
     raised: BaseException | None = None
 
-    def fail(self, error: BaseException) -> None:
-        """Remember the first exception."""
+    def fail(self, error: BaseException | None) -> None:
+        """Remember the first exception; nothing for None."""
         if self.raised is None:
             self.raised = error
 
@@ -98,12 +101,12 @@ class DeviceState(Generic[MessageT, ClientT]):
         "_may_write",
         "_moves_per_call",
         "_nobody_may_be_sent_to",
+        "_offer_entries",
         "_on_free_self_token",
         "_opaque",
         "_port",
         "_port_blocked",
         "_port_epoch",
-        "_port_error",
         "_port_failed",
         "_port_owes_wakeup",
         "_queue",
@@ -154,6 +157,7 @@ class DeviceState(Generic[MessageT, ClientT]):
         self._opaque = opaque
         self._interval = client_tokens_interval
         self._moves_per_call = moves_per_call
+        self._offer_entries = min(OFFER_ENTRIES, moves_per_call)
         self._on_free_self_token = getattr(callbacks, "on_free_self_token", None)
         self._port_failed = getattr(callbacks, "port_failed", None)
         self._ref_msg = getattr(callbacks, "ref_msg_to_client", None)
@@ -179,13 +183,11 @@ class DeviceState(Generic[MessageT, ClientT]):
         self._self_tokens_at_creation = self_tokens
         self._held_server_buffers = 0
         self._queue = WriteQueue()
-        # The only pending buffer, while the port has it and it has not been queued.
-        self._express: Bytes | None = None
+        # The only pending buffers, while the port has them and they have not been queued.
+        self._express: Sequence[Bytes] = ()
         self._may_write = False
         self._epoch = 0
         self._port_epoch = 0
-        # What the present port call raised, until its frame has it.
-        self._port_error: BaseException | None = None
 
         self._frames = 0
         # A pass is on the stack; something asked for another one since its last port call.
@@ -261,12 +263,17 @@ class DeviceState(Generic[MessageT, ClientT]):
     @property
     def pending_buffers(self) -> int:
         """Buffers that are queued or current."""
-        return len(self._queue) + (self._express is not None)
+        return len(self._queue) + len(self._express)
+
+    @property
+    def offered_buffers(self) -> int:
+        """Buffers that the outstanding port write was given, joined or one by one; 0 if there is none."""
+        return self._queue.offered or len(self._express)
 
     @property
     def pending_bytes(self) -> int:
         """Bytes that are queued or current and not yet taken by the port."""
-        return self._queue.pending_bytes + len(self._express or b"")
+        return self._queue.pending_bytes + sum(map(len, self._express))
 
     def wants_to_read(self) -> bool:
         """Tell whether a read would be tried now: RD-1's condition, which is the reader's credit.

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +31,22 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteQueue"]
 
+# Bytes of the first buffer of a batch, mostly of one kind, from which on a piece of its own is cheaper than a copy.
+_JOINED_BELOW: Final = 1024
+
 # Taken entries that the lists may carry before they are cut: large enough to make cutting cheap.
-_COMPACT_AT = 1024
+_COMPACT_AT: Final = 1024
+
+
+def gathered(buffers: Sequence[Bytes]) -> tuple[Sequence[Bytes], int]:
+    """The bytes of the buffers in as few pieces as is cheap, and how many bytes they are.
+
+    Small buffers are joined: to a port each piece costs more than its copy does.
+    """
+    if len(buffers[0]) < _JOINED_BELOW and len(buffers) > 1:
+        joined = b"".join(buffers)
+        return (joined,), len(joined)
+    return buffers, sum(map(len, buffers))
 
 
 class WriteQueue:
@@ -101,19 +115,24 @@ class WriteQueue:
         self._ends.insert(self.head, self._taken + len(data))
         self.current = True
 
-    def insert_offered(self, data: Bytes, payer: Payer) -> None:
-        """Put one buffer before all others, which an outstanding port write was given."""
-        self._taken -= len(data)
-        self.data.insert(self.head, data)
-        self.payers.insert(self.head, payer)
-        self._ends.insert(self.head, self._taken + len(data))
-        self.offered = 1
+    def insert_offered(self, data: Sequence[Bytes], payer: Payer) -> None:
+        """Put the buffers of one payer before all others: an outstanding port write was given them."""
+        head = self.head
+        ends = self._ends
+        if len(ends) > head:
+            lengths = [*map(len, data)]
+            self._taken -= sum(lengths)
+            lengths[0] += self._taken
+            ends[head:head] = accumulate(lengths)
+        self.data[head:head] = data
+        self.payers[head:head] = [payer] * len(data)
+        self.offered = len(data)
         self.has_orphans = payer.detached
 
-    def offer(self, most_entries: int, most_bytes: int) -> tuple[list[Bytes], int]:
+    def offer(self, most_entries: int, most_bytes: int) -> tuple[Sequence[Bytes], int]:
         """Choose whole buffers from the first on: at least one, within both limits.
 
-        Returns them and their length in bytes.
+        Returns the bytes in pieces, and how many there are.
         """
         head = self.head
         data = self.data
@@ -123,17 +142,16 @@ class WriteQueue:
         last = min(head + most_entries, len(data))
         if last == len(data) and len(self._ends) == head:
             # All of it, perhaps; if the port takes all of that, nobody needs to know where each ends.
-            offer = data[head:]
-            size = sum(map(len, offer))
+            pieces, size = gathered(data[head:])
             if size <= most_bytes:
                 self.offered = last - head
                 self._whole = size
-                return offer, size
+                return pieces, size
         self._measure(last)
         ends = self._ends
         last = max(bisect_right(ends, self._taken + most_bytes, head, last), head + 1)
         self.offered = last - head
-        return data[head:last], ends[last - 1] - self._taken
+        return gathered(data[head:last])
 
     def take(self, count: int) -> list[Payer]:
         """Account for the port's answer: it took `count` bytes of what was offered (WR-3).

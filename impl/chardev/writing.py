@@ -25,7 +25,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .buffers import SERVER, Attachment, RestoredPayer
-from .interfaces import PORT_BLOCKED, PORT_FAILED, PORT_NOT_NOW
+from .interfaces import PORT_BLOCKED, PORT_NOT_NOW
 from .state import DeviceState, Frame
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ ClientT = TypeVar("ClientT")
 
 BATCH_BYTES: Final = 16 * 1024
 """How much is offered to the port at once: about what an undrained pty takes, 13.8 to 20 KB."""
-
-BATCH_ENTRIES: Final = 1024
-"""How many buffers are offered at once: Linux' IOV_MAX, the most that writev takes."""
 
 
 class Writing(DeviceState[MessageT, ClientT]):
@@ -111,70 +108,43 @@ class Writing(DeviceState[MessageT, ClientT]):
         queue = self._queue
         epoch = self._epoch
         port_epoch = self._port_epoch
-        entries = 1 if probing else min(BATCH_ENTRIES, self._moves_per_call - frame.moved)
-        offer, size = queue.offer(entries, BATCH_BYTES)
+        entries = 1 if probing else min(self._offer_entries, self._moves_per_call - frame.moved)
+        pieces, size = queue.offer(entries, BATCH_BYTES)
         self._write_asked = False
-        taken = self._call_port(port, offer, size)
-        if self._port_error is not None:
-            self._note_port_error(frame)
+        answer = PORT_NOT_NOW
+        # A port that is blocked need not be asked.
+        if not self._port_blocked:
+            try:
+                answer = port.write(pieces)
+            except BaseException as error:  # noqa: BLE001 - CB-5
+                frame.fail(error)
         if self._epoch != epoch:
             return False
-        return self._account(frame, port, port_epoch, size, taken)
-
-    def _call_port(self, port: Port, offer: Sequence[Bytes], size: int) -> int:
-        """Offer `size` bytes to the port; returns how many it took, or `PORT_FAILED`.
-
-        An exception is "took nothing" (CB-5); it waits in `_port_error` for a frame.
-        """
-        if self._port_blocked:
-            return PORT_NOT_NOW
-        port_epoch = self._port_epoch
-        try:
-            answer = port.write(offer)
-        except BaseException as error:  # noqa: BLE001 - CB-5
-            self._port_error = error
-            return PORT_NOT_NOW
-        return self._judge(port, port_epoch, size, answer)
-
-    def _judge(self, port: Port, port_epoch: int, size: int, answer: int) -> int:
-        """Make of a port's answer how many bytes it took, or `PORT_FAILED`."""
-        if 0 <= answer <= size:
-            return answer
-        if answer != PORT_BLOCKED:
-            return PORT_FAILED
-        # An orphan may leave an empty buffer first, which needs no port (BUF-6).
-        if (
-            port.announces_writability
-            and self._port_epoch == port_epoch
-            and not self._queue.has_orphans
-        ):
-            self._port_blocked = True
-        return PORT_NOT_NOW
-
-    def _note_port_error(self, frame: Frame) -> None:
-        if self._port_error is not None:
-            frame.fail(self._port_error)
-            self._port_error = None
+        return self._account(frame, port, port_epoch, size, answer)
 
     def _account(self, frame: Frame, port: Port, port_epoch: int, size: int, answer: int) -> bool:
         """Account for the answer of a port call that was not ignored; true if it moved something.
 
-        `size` is how much was offered, `answer` how much was taken, or `PORT_FAILED`.
+        `size` is how much was offered.
         """
-        taken = max(answer, 0)
-        completed = self._queue.take(taken)
+        queue = self._queue
+        same_port = self._port_epoch == port_epoch
+        # An answer above what was offered is as good as a failure; so is any number that means nothing.
+        taken = answer if 0 <= answer <= size else PORT_NOT_NOW
+        failed = answer not in {taken, PORT_BLOCKED}
+        if same_port and port.announces_writability:
+            self._port_owes_wakeup = taken < size
+            # An orphan may leave an empty buffer first, which needs no port (BUF-6).
+            if answer == PORT_BLOCKED and not queue.has_orphans:
+                self._port_blocked = True
+        completed = queue.take(taken)
         if taken:
             frame.moved += len(completed)
             frame.progress = True
-            if self._running:
-                self._active = True
-        if self._port_epoch == port_epoch:
-            if answer == PORT_FAILED:
-                self._fail_port(frame)
-                return False
-            if port.announces_writability:
-                self._port_owes_wakeup = taken < size
-        if completed:
+            self._active = self._running
+        if failed and same_port:
+            self._fail_port(frame)
+        elif completed:
             self._return_prices(frame, completed)
         return taken > 0
 
@@ -185,13 +155,12 @@ class Writing(DeviceState[MessageT, ClientT]):
             queue.append(data, payer)
             self._write_in_vain()
         elif not queue.payers and data and isinstance(payer, Attachment):
-            self._write_express(payer, data)
+            self._write_express(payer, (data,), (data,), len(data))
         else:
             queue.append(data, payer)
-            if not (self._port_owes_wakeup or self._retry_timer_armed) or not self._write_probe():
-                frame = self._enter()
-                self._write_pass(frame)
-                self._leave(frame)
+            frame = self._enter()
+            self._write_pass(frame)
+            self._leave(frame)
 
     def _write_in_vain(self) -> None:
         """Make a write pass that cannot write: the writer on the stack will, or nobody may."""
@@ -201,109 +170,67 @@ class Writing(DeviceState[MessageT, ClientT]):
             if self._wanted or self._retry_timer_armed:
                 self._decide_retry_timer()
 
-    def _write_express(self, attachment: Attachment[MessageT, ClientT], data: Bytes) -> None:
-        """Make the write pass of a buffer that was just paid for, when nothing else is pending.
+    def _write_express(
+        self,
+        attachment: Attachment[MessageT, ClientT],
+        buffers: Sequence[Bytes],
+        pieces: Sequence[Bytes],
+        size: int,
+    ) -> None:
+        """Make the write pass of buffers that were just paid for, when nothing else is pending.
 
-        What `_write_pass` does with a queue of one, without the queue: unless the port refuses or a
-        callback is due, nothing is created and nothing is moved.
-        Only these need to know of the buffer while the port has it: the views, which look at
-        `_express`, and the removal of its client, which marks the attachment.
-        """
-        port = self._port
-        assert port is not None  # noqa: S101 - _may_write says so
-        epoch = self._epoch
-        port_epoch = self._port_epoch
-        size = len(data)
-        self._writing = True
-        self._express = data
-        self._write_asked = False
-        answer = PORT_NOT_NOW
-        try:
-            answer = port.write((data,))
-        except BaseException as error:  # noqa: BLE001 - CB-5
-            self._port_error = error
-        self._express = None
-        if (
-            answer == size
-            and self._epoch == epoch
-            and not self._queue.payers
-            and not attachment.gone
-        ):
-            if self._running:
-                self._active = True
-            if (
-                self._port_owes_wakeup
-                and self._port_epoch == port_epoch
-                and port.announces_writability
-            ):
-                self._port_owes_wakeup = False
-            freed = attachment.freed + 1
-            if freed < self._interval or not attachment.flow_control or attachment.leaving:
-                if attachment.flow_control:
-                    attachment.freed = freed
-                self._writing = False
-                self._write_limited = False
-                may_read = self._wanted and not self._nobody_may_be_sent_to
-                if may_read or self._retry_timer_armed:
-                    self._decide_retry_timer()
-                return
-            frame = self._enter()
-            frame.moved = 1
-            self._return_price(frame, attachment, 1)
-            moved = True
-        else:
-            frame = self._enter()
-            self._note_port_error(frame)
-            moved = False
-            if self._epoch == epoch:
-                self._queue.insert_offered(data, attachment)
-                taken = self._judge(port, port_epoch, size, answer)
-                moved = self._account(frame, port, port_epoch, size, taken)
-        self._end_write_pass(frame, moved=moved)
-
-    def _write_probe(self) -> bool:
-        """Make the write pass of a buffer that was just queued, while the port refuses.
-
-        What `_write_pass` does, but for the things that only an answer other than "not now" needs.
-        Returns false, and has done nothing, if the first buffer is empty.
+        `pieces` are the bytes of `buffers`, `size` of them, as the port is to have them; the first buffer is not empty.
+        What `_write_pass` does, without the queue: unless the port takes less, nothing is created and nothing is moved.
+        Only these need to know of the buffers while the port has them: the views, which look at `_express`, and the
+        removal of their client, which marks the attachment.
         """
         port = self._port
         assert port is not None  # noqa: S101 - _may_write says so
         queue = self._queue
         epoch = self._epoch
         port_epoch = self._port_epoch
-        offer, size = queue.offer(1, 0)
-        if not size:
-            queue.offered = 0
-            return False
+        raised: BaseException | None = None
+        answer = PORT_NOT_NOW
         self._writing = True
+        self._express = buffers
         self._write_asked = False
-        taken = self._call_port(port, offer, size)
+        try:
+            answer = port.write(pieces)
+        except BaseException as error:  # noqa: BLE001 - CB-5
+            raised = error
+        self._express = ()
+        # The same port says that there was neither reset nor destroy.
         if (
-            taken == 0
-            and not self._write_asked
-            and self._port_error is None
-            and self._epoch == epoch
-            and not queue.has_orphans
+            answer == size
+            and self._port_epoch == port_epoch
+            and not queue.payers
+            and not attachment.gone
         ):
-            queue.offered = 0
-            if self._port_epoch == port_epoch and port.announces_writability:
-                self._port_owes_wakeup = True
-            self._writing = False
-            self._write_limited = False
-            if self._wanted or self._retry_timer_armed or not self._port_owes_wakeup:
-                self._decide_retry_timer()
-            return True
-        frame = self._enter()
-        self._note_port_error(frame)
-        moved = False
-        if self._epoch == epoch:
-            moved = self._account(frame, port, port_epoch, size, taken)
-        self._end_write_pass(frame, moved=moved)
-        return True
-
-    def _end_write_pass(self, frame: Frame, *, moved: bool) -> None:
-        """Go on after a first port call as `_write_pass` would, and end the API call."""
+            self._active = self._running
+            if self._port_owes_wakeup and port.announces_writability:
+                self._port_owes_wakeup = False
+            freed = attachment.freed + len(buffers)
+            if freed >= self._interval:
+                raised = self._return_tokens(attachment, len(buffers))
+            elif attachment.flow_control:
+                attachment.freed = freed
+            if not queue.payers and raised is None:
+                self._writing = False
+                may_read = self._wanted and not self._nobody_may_be_sent_to
+                if may_read or self._retry_timer_armed:
+                    self._decide_retry_timer()
+                return
+            frame = self._enter()
+            frame.fail(raised)
+            frame.moved = len(buffers)
+            moved = True
+        else:
+            frame = self._enter()
+            frame.fail(raised)
+            moved = False
+            if self._epoch == epoch:
+                queue.insert_offered(buffers, attachment)
+                moved = self._account(frame, port, port_epoch, size, answer)
         limited = self._write_until_refused(frame, after=moved)
         self._writing = False
         self._write_limited = limited
@@ -336,44 +263,53 @@ class Writing(DeviceState[MessageT, ClientT]):
 
     def _return_run(self, frame: Frame, payer: Payer, count: int) -> None:
         if isinstance(payer, Attachment):
-            self._return_tokens(frame, payer, count)
+            frame.fail(self._return_tokens(payer, count))
         elif payer is SERVER:
             self._return_self_tokens(frame, count)
         elif isinstance(payer, RestoredPayer):
-            self._return_price(frame, payer.attachment, payer.price)
+            attachment = payer.attachment
+            if attachment.flow_control and not attachment.gone:
+                attachment.freed += payer.price
+                if attachment.freed >= self._interval:
+                    frame.fail(self._announce(attachment))
 
     def _return_tokens(
-        self, frame: Frame, attachment: Attachment[MessageT, ClientT], count: int
-    ) -> None:
-        """Return `count` prices of one token, with the announcements that each would make."""
+        self, attachment: Attachment[MessageT, ClientT], count: int
+    ) -> BaseException | None:
+        """Give a client `count` prices of one token back, with the announcements that each would make (TOK-3).
+
+        Returns the first exception that an announcement raised.
+        """
+        raised: BaseException | None = None
         epoch = self._epoch
         while count and attachment.flow_control and not attachment.gone and self._epoch == epoch:
             due = self._interval - attachment.freed
-            step = count if attachment.leaving or count <= due else max(due, 1)
+            if count < due or attachment.leaving:
+                attachment.freed += count
+                break
+            step = due if due > 0 else 1
+            attachment.freed += step
             count -= step
-            self._return_price(frame, attachment, step)
+            error = self._announce(attachment)
+            if raised is None:
+                raised = error
+        return raised
 
-    def _return_price(
-        self, frame: Frame, attachment: Attachment[MessageT, ClientT], price: int
-    ) -> None:
-        """Give a client its price back, and announce what it may know (TOK-3)."""
-        if not attachment.flow_control or attachment.gone:
-            return
-        attachment.freed += price
-        if attachment.freed >= self._interval:
-            self._announce(frame, attachment)
+    def _announce(self, attachment: Attachment[MessageT, ClientT]) -> BaseException | None:
+        """Announce all freed tokens, if any, unless the client is leaving (TOK-3, RD-4).
 
-    def _announce(self, frame: Frame, attachment: Attachment[MessageT, ClientT]) -> None:
-        """Announce all freed tokens, if any, unless the client is leaving (TOK-3, RD-4)."""
+        Returns the exception that the callback raised (CB-5).
+        """
         tokens = attachment.freed
         if attachment.leaving or not tokens:
-            return
+            return None
         attachment.freed = 0
         attachment.tokens += tokens
         try:
             self._callbacks.send_tokens_to_client(attachment.client, tokens)
         except BaseException as error:  # noqa: BLE001 - CB-5
-            frame.fail(error)
+            return error
+        return None
 
     def _return_self_tokens(self, frame: Frame, count: int) -> None:
         """Return self tokens one by one, each with its callback (SELF-3)."""

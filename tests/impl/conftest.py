@@ -58,7 +58,7 @@ class World:
 
     def write(self, buffers: Sequence[Bytes], /) -> int:
         """Take what `answers` says."""
-        offered = b"|".join(bytes(buffer) for buffer in buffers).decode("latin-1")
+        offered = b"".join(bytes(buffer) for buffer in buffers).decode("latin-1")
         size = sum(len(buffer) for buffer in buffers)
         answer = self.answers.popleft() if self.answers else size
         self.note(f"write {offered} -> {answer!r}")

@@ -168,7 +168,7 @@ def test_a_blocked_port_is_asked_once(make_world: Callable[..., World]) -> None:
     assert world.dev.port_owes_wakeup
     world.dev.wakeup()
     assert world.take_events() == [
-        "write 1|2|3 -> 3",
+        "write 123 -> 3",
         *["tokens 1 to a"] * 3,
         "read nothing",
     ]

@@ -11,7 +11,7 @@ import pytest
 from chardev import BadMigrationDataError, ContractError, Device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from chardev import WriteBuffer
     from tests.impl.conftest import World
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 CLIENTS = ("a", "b", "c")
 CALLBACKS = (
     "write", "read", "ref", "unref", "send", "tokens", "self-token", "remove", "port-failed",
+)  # fmt: skip
+ANY_CALLS = (
+    ("write",) * 6 + ("many",) * 3 + ("get",) * 2 + ("add",) * 3 + ("grant",) * 4
+    + ("client_add",) * 3 + ("start",) * 3 + ("wakeup",) * 2 + ("attach",) * 2
+    + ("release", "client_remove", "stop", "reset", "retry", "wait", "marshall", "restore")
+)  # fmt: skip
+MOSTLY_WRITES = (
+    ("write",) * 10 + ("many",) * 10 + ("add",) * 5 + ("recover",) * 20 + ("client_add",) * 4
+    + ("client_remove",) * 2 + ("wakeup", "grant", "stop", "reset", "attach")
 )  # fmt: skip
 
 
@@ -29,7 +38,8 @@ class BoomError(Exception):
 class Monkey:
     """Calls anything at any time, and looks at the rules after each step."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, calls: Sequence[str] = ANY_CALLS) -> None:
+        self.calls = calls
         self.world = world
         self.device = world.dev
         self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
@@ -66,11 +76,7 @@ class Monkey:
 
     def step(self) -> None:
         """Make one call, legal or not."""
-        name = self.random.choice(
-            ("write",) * 6 + ("get",) * 2 + ("add",) * 3 + ("grant",) * 4 + ("client_add",) * 3
-            + ("start",) * 3 + ("wakeup",) * 2 + ("attach",) * 2
-            + ("release", "client_remove", "stop", "reset", "retry", "wait", "marshall", "restore")
-        )  # fmt: skip
+        name = self.random.choice(self.calls)
         self.log.append("  " * self.depth + name)
         self.prepare()
         try:
@@ -90,6 +96,10 @@ class Monkey:
     def do_write(self) -> None:
         data = self.data()
         self.device.write(self.random.choice((*CLIENTS, None)), data)
+
+    def do_many(self) -> None:
+        data = [self.data() for _ in range(self.random.randrange(5))]
+        self.device.write_many(self.random.choice(CLIENTS), data)
 
     def do_get(self) -> None:
         buffer = (
@@ -151,6 +161,11 @@ class Monkey:
     def do_attach(self) -> None:
         self.world.announces_writability = self.random.random() < 0.5
         self.device.reset_dev_instance(None if self.random.random() < 0.3 else self.world)
+
+    def do_recover(self) -> None:
+        self.world.answers.clear()
+        self.device.reset_dev_instance(self.world)
+        self.device.start()
 
     def do_reset(self) -> None:
         self.dropped = True
@@ -246,26 +261,47 @@ def test_random_reentrant_calls_leave_every_rule_satisfied(
                 raise
 
 
-def test_express_writes_do_what_the_write_pass_does(
-    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+def busy_events(make_world: Callable[..., World], seed: int) -> list[str]:
+    """What happens when clients mostly write, and the port takes all, some or nothing."""
+    world = make_world(interval=seed % 4, moves_per_call=(2, 3, 1024)[seed % 3])
+    monkey = Monkey(world, seed, MOSTLY_WRITES)
+    world.dev.client_add("a", True, 1, 5, 1)
+    world.dev.start()
+    for _ in range(60):
+        monkey.step()
+        world.note(f"armed {world.dev.retry_timer_armed} {world.dev.active}")
+    return world.events
+
+
+def write_pass_instead(device: Any, attachment: Any, buffers: Any, *_: object) -> None:
+    """Queue the buffers, then write."""
+    device._queue.extend(buffers, attachment)
+    frame = device._enter()
+    device._write_pass(frame)
+    device._leave(frame)
+
+
+def get_and_add_instead(device: Any, client: str | None, data: bytes) -> bool:
+    """What the header has for it."""
+    buffer = device.write_buffer_get(client, len(data))
+    if buffer is None:
+        return False
+    buffer.buf[:] = data
+    buffer.buf_used = len(data)
+    device.write_buffer_add(buffer)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("_write_express", write_pass_instead), ("write", get_and_add_instead)]
+)
+def test_the_short_way_is_the_long_way(
+    make_world: Callable[..., World],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    instead: Callable[..., object],
 ) -> None:
-    """The short path of an uncongested write would behave differently from the long one."""
-
-    def events(seed: int) -> list[str]:
-        world = make_world(interval=seed % 4, moves_per_call=(1, 2, 1024)[seed % 3])
-        monkey = Monkey(world, seed)
-        for _ in range(60):
-            monkey.step()
-            world.note(f"armed {world.dev.retry_timer_armed} {world.dev.active}")
-        return world.events
-
-    express = [events(seed) for seed in range(100)]
-
-    def write_added(device: Any, data: Any, payer: Any) -> None:
-        device._queue.append(data, payer)
-        frame = device._enter()
-        device._write_pass(frame)
-        device._leave(frame)
-
-    monkeypatch.setattr(Device, "_write_added", write_added)
-    assert [events(seed) for seed in range(100)] == express
+    """An uncongested write, of one buffer or of many, or one without a buffer object, would do something else."""
+    short = [busy_events(make_world, seed) for seed in range(300)]
+    monkeypatch.setattr(Device, name, instead)
+    assert [busy_events(make_world, seed) for seed in range(300)] == short

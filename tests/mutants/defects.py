@@ -205,10 +205,9 @@ DEFECTS: Final = (
         "CB-5",
         "A passing hiccup of the port detaches it for good.",
         """
-             self._port_error = error
--            return PORT_NOT_NOW
-+            return PORT_FAILED
-         return self._judge(port, port_epoch, size, answer)
+             raised = error
++            answer = -1
+         self._express = ()
 """,
     ),
     # Tokens, client to port
@@ -264,10 +263,8 @@ DEFECTS: Final = (
         "TOK-3",
         "Tokens are announced one buffer late; a client whose window is the interval waits for ever.",
         """
-         attachment.freed += price
--        if attachment.freed >= self._interval:
-+        if attachment.freed > self._interval:
-             self._announce(frame, attachment)
+-            due = self._interval - attachment.freed
++            due = self._interval - attachment.freed + 1
 """,
     ),
     Defect(
@@ -275,8 +272,8 @@ DEFECTS: Final = (
         "TOK-3",
         "Where nothing is congested, tokens are announced one buffer late.",
         """
--            if freed < self._interval or not attachment.flow_control or attachment.leaving:
-+            if freed <= self._interval or not attachment.flow_control or attachment.leaving:
+-            if freed >= self._interval:
++            if freed > self._interval:
 """,
     ),
     Defect(
@@ -284,7 +281,7 @@ DEFECTS: Final = (
         "TOK-3",
         "A client hears of its tokens in other portions than it was promised.",
         """
--            step = count if attachment.leaving or count <= due else max(due, 1)
+-            step = due if due > 0 else 1
 +            step = count
 """,
     ),
@@ -315,10 +312,8 @@ DEFECTS: Final = (
         "TOK-4",
         "A client without flow control is told of tokens that it does not know.",
         """
--        if not attachment.flow_control or attachment.gone:
-+        if attachment.gone:
-             return
-         attachment.freed += price
+-        while count and attachment.flow_control and not attachment.gone and self._epoch == epoch:
++        while count and not attachment.gone and self._epoch == epoch:
 """,
     ),
     Defect(
@@ -604,10 +599,9 @@ DEFECTS: Final = (
         "WR-1",
         "A pause inside a port write makes the guest see the same bytes twice.",
         """
-         taken = max(answer, 0)
 +        if not self._running:
 +            taken = 0
-         completed = self._queue.take(taken)
+         completed = queue.take(taken)
 """,
     ),
     Defect(
@@ -663,7 +657,7 @@ DEFECTS: Final = (
         "WR-3",
         "A callback that sends writes before the buffers that came first are paid for.",
         """
-         if completed:
+         elif completed:
 +            self._writing = False
              self._return_prices(frame, completed)
          return taken > 0
@@ -788,9 +782,9 @@ DEFECTS: Final = (
         "WR-5",
         "Each write to a full port is made twice.",
         """
-         offer, size = queue.offer(entries, BATCH_BYTES)
+         pieces, size = queue.offer(entries, BATCH_BYTES)
 -        self._write_asked = False
-         taken = self._call_port(port, offer, size)
+         answer = PORT_NOT_NOW
 """,
     ),
     Defect(
@@ -869,7 +863,7 @@ DEFECTS: Final = (
         """
 -        if self._epoch != epoch:
 -            return False
-         return self._account(frame, port, port_epoch, size, taken)
+         return self._account(frame, port, port_epoch, size, answer)
 """,
     ),
     Defect(
@@ -877,11 +871,8 @@ DEFECTS: Final = (
         "WR-8",
         "A broken driver that claims more bytes than it was offered is never noticed.",
         """
-         except BaseException as error:  # noqa: BLE001 - CB-5
-             self._port_error = error
-             return PORT_NOT_NOW
 +        answer = min(answer, size)
-         return self._judge(port, port_epoch, size, answer)
+         taken = answer if 0 <= answer <= size else PORT_NOT_NOW
 """,
     ),
     Defect(
@@ -889,9 +880,8 @@ DEFECTS: Final = (
         "WR-8",
         "The last error of an unplugged port detaches the new one.",
         """
--        if self._port_epoch == port_epoch:
-+        if self._port is not None:
-             if answer == PORT_FAILED:
+-        if failed and same_port:
++        if failed and self._port is not None:
 """,
     ),
     Defect(
@@ -1049,7 +1039,7 @@ DEFECTS: Final = (
         """
 -        if attachment.leaving or not tokens:
 +        if not tokens:
-             return
+             return None
 """,
     ),
     Defect(
@@ -1310,7 +1300,7 @@ DEFECTS: Final = (
         "Clients never learn that a reset returned their tokens, and stop sending.",
         """
              if not attachment.gone:
--                self._announce(frame, attachment)
+-                frame.fail(self._announce(attachment))
 +                attachment.tokens += attachment.freed
 +                attachment.freed = 0
 """,
@@ -1523,10 +1513,8 @@ DEFECTS: Final = (
         "A device that was stopped inside a port write refuses to be a destination.",
         """
              frame.progress = True
--            if self._running:
--                self._active = True
+-            self._active = self._running
 +            self._active = True
-         if self._port_epoch == port_epoch:
 """,
     ),
     Defect(
@@ -1731,7 +1719,7 @@ DEFECTS: Final = (
 -        self._refresh()
          frame = self._enter()
          if attachment.freed >= self._interval:
-             self._announce(frame, attachment)
+             frame.fail(self._announce(attachment))
 +        self._awaiting = None
 +        self._refresh()
          self._write_and_read(frame)
@@ -1743,7 +1731,7 @@ DEFECTS: Final = (
         "Tokens that migration freed are announced only with the next ones.",
         """
 -        if attachment.freed >= self._interval:
--            self._announce(frame, attachment)
+-            frame.fail(self._announce(attachment))
          self._write_and_read(frame)
          self._leave(frame)
 """,

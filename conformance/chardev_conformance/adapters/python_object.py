@@ -57,7 +57,8 @@ class ObjectPort:
         """Offer the bytes; how many were taken."""
         target = self._target
         data = b"".join([bytes(buffer) for buffer in buffers])
-        target.offered = len(buffers)
+        # A device may join buffers, and then says how many they are.
+        target.offered = getattr(self.device, "offered_buffers", len(buffers))
         answer = target.host.callback(target.calling[-1], PortWrite(self.number, data))
         after = b"".join([bytes(buffer) for buffer in buffers])
         if after != data:
