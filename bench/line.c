@@ -11,7 +11,8 @@
  *     line read FD PEER MESSAGES SIZE ROUND [CLIENTS]    PEER is filled, then ROUND messages are read
  *
  * Both descriptors are inherited and do not block.
- * Prints nanoseconds of processor time and of real time, both without the emptying and filling of PEER.
+ * Prints nanoseconds of processor time and of real time, both without the emptying and filling of PEER, and without
+ * the first round, which warms up.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -288,6 +289,7 @@ static void bench_write(struct device *device, int peer, size_t messages, size_t
     uint8_t *data = allocate(size);
     memset(data, 'x', size);
     for (size_t sent = 0; sent < messages;) {
+        if (sent == round) processor = real = 0; /* the first round warms up */
         size_t end = sent + round, bytes = round * size, gone = 0;
         start();
         while (sent < end) {
@@ -321,6 +323,7 @@ static void bench_gather(struct device *device, int peer, size_t messages, size_
     memset(data, 'x', size);
     if (round > PIECES) round = PIECES;
     for (size_t sent = 0; sent < messages; sent += round) {
+        if (sent == round) processor = real = 0;
         size_t left = round * size, gone = 0;
         start();
         for (size_t i = 0; i < round; i++) pieces[i] = (struct iovec){data, size};
@@ -347,6 +350,7 @@ static void bench_gather(struct device *device, int peer, size_t messages, size_
 static void bench_read(struct device *device, int peer, size_t messages, size_t size, size_t round)
 {
     for (size_t got = 0; got < messages; got += round) {
+        if (got == round) processor = real = 0;
         size_t left = round;
         fill(peer, device->fd, round, size);
         for (struct client *client = device->clients; client != NULL; client = client->next)

@@ -35,6 +35,9 @@ SIZES: Final = (16, 64, 512, 4096, 65536)
 ROUND_BYTES: Final = {"pty": 12288, "socket": 32768, "pipe": 32768}
 """What a round hands over: it fits on the line, so that who writes at once seldom finds it full."""
 
+ROUNDS: Final = 40
+"""Rounds in a turn: some milliseconds of each contender."""
+
 CALLS: Final = frozenset(
     "write writev sendto sendmsg select pselect6 ioctl epoll_wait epoll_pwait epoll_ctl".split()
 )
@@ -117,9 +120,8 @@ class Bench:
     def c(self, mode: str, line: Line, size: int, rounds: int, clients: int = 1) -> float:
         """The C program."""
         count = messages_in_round(line.medium, size)
-        total = rounds * count
-        arguments = [mode, line.own, line.peer, total, size, count, clients]
-        return run_elsewhere([str(self.program), *map(str, arguments)], line) / total
+        arguments = [mode, line.own, line.peer, (rounds + 1) * count, size, count, clients]
+        return run_elsewhere([str(self.program), *map(str, arguments)], line) / (rounds * count)
 
     def compiled(self, kind: str, name: str, line: Line, size: int, rounds: int) -> float:
         """The same script where the device is compiled."""
@@ -156,7 +158,7 @@ class Bench:
     def measure(self, kind: str, medium: str, size: int, clients: int = 1) -> None:
         """Let all take their turns, and print the medians."""
         yardstick = C_WRITE if kind == "write" else C_READ
-        rounds = 16 if size <= ROUND_BYTES["pty"] else 40
+        rounds = ROUNDS
         found: dict[str, list[float]] = {}
         for number in range(self.turns):
             if sys.stderr.isatty():

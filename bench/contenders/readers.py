@@ -53,11 +53,9 @@ class Frames:
                 for index in range(HEADER.size)
             )
             if not same:
-                end = position + size
-            begins = range(position + HEADER.size, end, size)
-            rest = size - HEADER.size
-            messages += [data[begin : begin + rest] for begin in begins]
-            position = end
+                count = 1
+            messages += struct.unpack_from(f"{HEADER.size}x{size - HEADER.size}s" * count, data, position)
+            position += count * size
         self.data = data[position:]
         return messages
 

@@ -153,8 +153,33 @@ class OurDevice(Writer):
         self.port.close()
 
 
-class OurBatches(OurDevice):
-    """The same; the port is corked until a batch is queued: ten messages, the guest agent's window."""
+class OurTens(OurDevice):
+    """Batches of ten messages, the guest agent's window: each is one call of `Device.write_many`."""
+
+    batch = 10
+
+    def go_on(self) -> None:
+        """Hand over many at once."""
+        device, data, batch = self.device, self.data, self.batch
+        if device.pending_buffers:
+            device.wakeup()
+        tokens = device.client_state("c")
+        while self.left and tokens.tokens:
+            count = batch
+            if self.left < batch or tokens.tokens < batch:
+                count = min(self.left, tokens.tokens)
+            device.write_many("c", [data] * count)
+            self.left -= count
+
+
+class OurHundreds(OurTens):
+    """Batches of 256 messages, with a window for them."""
+
+    batch = window = 256
+
+
+class OurCorkedTens(OurDevice):
+    """One call of `Device.write` a message; the port is corked until ten are queued."""
 
     batch = 10
     port_class = CorkedPort
@@ -176,31 +201,8 @@ class OurBatches(OurDevice):
             device.wakeup()
 
 
-class OurLargeBatches(OurBatches):
-    """Batches of 256 messages, with a window for them."""
-
-    batch = window = 256
-
-
-class OurManyOfTen(OurDevice):
-    """`Device.write_many` of ten messages."""
-
-    batch = 10
-
-    def go_on(self) -> None:
-        """Hand over many at once."""
-        device = self.device
-        if device.pending_buffers:
-            device.wakeup()
-        tokens = device.client_state("c")
-        while self.left and tokens.tokens:
-            count = min(self.batch, self.left, tokens.tokens)
-            device.write_many("c", [self.data] * count)
-            self.left -= count
-
-
-class OurMany(OurManyOfTen):
-    """`Device.write_many` of 256 messages, with a window for them."""
+class OurCorkedHundreds(OurCorkedTens):
+    """The same with 256 messages, and a window for them."""
 
     batch = window = 256
 
@@ -343,10 +345,10 @@ WRITERS: Final[dict[str, type[Writer]]] = {
     "os.write": SystemCall,
     "os.writev of 256": GatheredCall,
     "device, at once": OurDevice,
-    "device, batch of 10": OurBatches,
-    "device, batch of 256": OurLargeBatches,
-    "device, write_many of 10": OurManyOfTen,
-    "device, write_many of 256": OurMany,
+    "device, batch of 10": OurTens,
+    "device, batch of 256": OurHundreds,
+    "device, one by one, corked for 10": OurCorkedTens,
+    "device, one by one, corked for 256": OurCorkedHundreds,
     "device on asyncio, corked": OurRunner,
     "asyncio": Looped,
     "uvloop": Uvloop,
