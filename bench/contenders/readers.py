@@ -54,7 +54,9 @@ class Frames:
             )
             if not same:
                 count = 1
-            messages += struct.unpack_from(f"{HEADER.size}x{size - HEADER.size}s" * count, data, position)
+            messages += struct.unpack_from(
+                f"{HEADER.size}x{size - HEADER.size}s" * count, data, position
+            )
             position += count * size
         self.data = data[position:]
         return messages
