@@ -65,11 +65,12 @@ docs-page: proof-report ## the whole site as one page for reading off line, in d
 	$(ENV)/bin/sphinx-build --fresh-env --nitpicky --fail-on-warning --keep-going --quiet -b singlehtml docs docs/_build/page
 
 # What runs in the reader's browser comes from npm by name; without npm the page that needs it says so.
-docs/_build/npm/ready: docs/stepper/package.json
+docs/_build/npm/ready: docs/stepper/package.json docs/stepper/compile.mjs
 	mkdir -p $(@D)
 	cp $< $(@D)
 	if command -v npm >/dev/null; then \
-		cd $(@D) && npm install --no-audit --no-fund --no-package-lock --loglevel=error && touch ready; \
+		cd $(@D) && npm install --no-audit --no-fund --no-package-lock --loglevel=error && \
+		node ../../stepper/compile.mjs . && touch ready; \
 	else \
 		echo "docs: npm is not there, so the page with the stepper will say that it is missing"; \
 	fi

@@ -1,7 +1,8 @@
-"""Writes the table of figures in the README, or says where it is not as it should be: ``--check``.
+"""Writes the table of figures in the README and the picture of a run, or says what is out of date: ``--check``.
 
 Each figure is counted where it is made: in the registry of the specification, in the report of the last proof, and on
 the pages that the long runs have written.
+The picture is what the specification does with the trace in `RUN`.
 Exit status: 0 written, or as it should be; 1 not as it should be; 3 a source of figures is missing.
 """
 
@@ -16,12 +17,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from mermaid_render import mermaid_to_svg
+
+from chardev_conformance.sphinx.diagrams import sequence
+from chardev_conformance.sphinx.examples import load_example
 from chardev_conformance.vectors.files import FOLDER, read_manifest
 from chardev_spec.invariants import INVARIANTS
 from chardev_spec.profiles import QUIRKS
 from chardev_spec.rules import RULES
 
 ROOT: Final = Path(__file__).parents[1]
+RUN: Final = ROOT / "docs/examples/run.jsonl"
+PICTURE: Final = ROOT / "docs/run.svg"
 BEGIN: Final = "<!-- figures: make readme -->\n"
 END: Final = "<!-- end of figures -->\n"
 
@@ -84,23 +91,33 @@ def with_table(text: str, figures: str) -> str:
     return before + BEGIN + "\n" + figures + "\n" + END + after
 
 
+def picture() -> str:
+    """The run as a sequence diagram, on white: a README has no style sheet that a dark theme could change."""
+    _, shown, _, _ = load_example(RUN).run()
+    drawn = mermaid_to_svg(sequence(shown)).decode()
+    return drawn.replace(">", '><rect width="100%" height="100%" fill="#FFFFFF" />', 1) + "\n"
+
+
 def main() -> int:
     """Run the command; its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
+    readme = ROOT / "README.md"
     try:
-        new = with_table(text, table(ROOT))
+        made = {readme: with_table(readme.read_text("utf-8"), table(ROOT)), PICTURE: picture()}
     except FigureError as error:
         print(f"figures: {error}", file=sys.stderr)
         return 3
-    if options.check and new != text:
-        print("figures: README.md is out of date; run make readme", file=sys.stderr)
-        return 1
-    if not options.check:
-        path.write_text(new, encoding="utf-8")
+    for path, text in made.items():
+        if not options.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text("utf-8") != text:
+            print(
+                f"figures: {path.relative_to(ROOT)} is out of date; run make readme",
+                file=sys.stderr,
+            )
+            return 1
     return 0
 
 

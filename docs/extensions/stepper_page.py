@@ -21,13 +21,15 @@ from sphinx.util.typing import ExtensionMetadata
 logger = logging.getLogger(__name__)
 
 HERE: Final = Path(__file__).parents[1] / "stepper"
-PYODIDE: Final = Path(__file__).parents[1] / "_build/npm/node_modules/pyodide"
+NPM: Final = Path(__file__).parents[1] / "_build/npm"
+PYODIDE: Final = NPM / "node_modules/pyodide"
+LIBRARY: Final = NPM / "python_stdlib.zip"
+"""Python's library, compiled (`docs/stepper/compile.mjs`): Pyodide's own is compiled at every start, for seconds."""
 NEEDED: Final = (
     "pyodide.mjs",
     "pyodide.asm.mjs",
     "pyodide.asm.wasm",
     "pyodide-lock.json",
-    "python_stdlib.zip",
 )
 
 MISSING: Final = """\
@@ -41,7 +43,7 @@ class Stepper(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Put the controls in; the script finds them by their names."""
-        if not PYODIDE.is_dir():
+        if not LIBRARY.exists():
             return [nodes.warning("", *self.parse_text_to_nodes(MISSING))]
         controls = (HERE / "stepper.html").read_text(encoding="utf-8")
         script = '<script type="module" src="_static/stepper.js"></script>'
@@ -50,7 +52,7 @@ class Stepper(SphinxDirective):
 
 def copy_files(app: Sphinx, exception: Exception | None) -> None:
     """Put the script, Python and the packed sources beside the pages."""
-    if exception is not None or app.builder.format != "html" or not PYODIDE.is_dir():
+    if exception is not None or app.builder.format != "html" or not LIBRARY.exists():
         return
     static = Path(app.outdir) / "_static"
     shutil.copy(HERE / "stepper.js", static)
@@ -58,6 +60,7 @@ def copy_files(app: Sphinx, exception: Exception | None) -> None:
     target.mkdir(exist_ok=True)
     for name in NEEDED:
         shutil.copy(PYODIDE / name, target)
+    shutil.copy(LIBRARY, target)
     pack(target / "sources.zip")
 
 
@@ -89,6 +92,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("stepper", Stepper)
     app.connect("build-finished", copy_files)
     app.add_css_file("stepper.css")
-    if not PYODIDE.is_dir():
+    if not LIBRARY.exists():
         logger.info("npm was not there: the page with the stepper says so")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -250,9 +250,11 @@ class Empty(Version):
         return z3.BoolVal(val=False)
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         return ZERO
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         return ZERO
 
 
@@ -288,6 +290,7 @@ class Point(Version):
         return choose(self._same(handle), self.here, self.parent.alive(handle))
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         before, now = self.parent.view(self.handle), self.view(self.handle)
         old, new = weight(before), weight(now)
         there, here = self.parent.alive(self.handle), self.here
@@ -297,6 +300,7 @@ class Point(Version):
         return self.parent.fold(weight, composed=composed) + change
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         found = self.parent.attached(peer)
         if self.parent.alive(self.handle).eq(self.here) and "peer" not in self.row:
             return found
@@ -362,6 +366,7 @@ class Bulk(Version):
         return z3.And(there, z3.Or(z3.Not(hit), stays))
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         if self._names is not None:
             term = weight(CANONICAL[self.schema.name])
             if not self._changed & constants_in(term):
@@ -375,6 +380,7 @@ class Bulk(Version):
         return self.parent.fold(through, composed=True)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         if self.schema is CLIENT and not z3.is_true(self.stays(CANONICAL["clients"])):
             raise NotImplementedError("many clients are deleted at once")
         return self.parent.attached(peer)
@@ -394,6 +400,7 @@ class Merge(Version):
         return choose(self.condition, self.yes.alive(handle), self.no.alive(handle))
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         return choose(
             self.condition,
             self.yes.fold(weight, composed=composed),
@@ -401,6 +408,7 @@ class Merge(Version):
         )
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         return choose(self.condition, self.yes.attached(peer), self.no.attached(peer))
 
 
@@ -522,6 +530,7 @@ class Base(Version):
         return self._here(handle)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         found = self._attached(peer)
         if peer.get_id() not in self._peers:
             self._peers.add(peer.get_id())
@@ -531,6 +540,7 @@ class Base(Version):
         return found
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         term = z3.simplify(weight(CANONICAL[self.schema.name]))
         if z3.is_int_value(term) and term.as_long() == 0:
             return ZERO

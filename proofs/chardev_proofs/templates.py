@@ -68,6 +68,7 @@ class Recorded(Version):
         return self._slot("alive", z3.BoolSort(), "", handle)
 
     def fold(self, weight: Weight, *, composed: bool = False) -> z3.ArithRef:
+        """As `Version.fold`."""
         term = z3.simplify(weight(CANONICAL[self.schema.name]))
         for slot in self.slots:
             if slot.kind == "fold" and slot.table == self.table and slot.terms[0].eq(term):
@@ -75,6 +76,7 @@ class Recorded(Version):
         return self._slot("fold", z3.IntSort(), "", term)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
+        """As `Version.attached`."""
         return self._slot("attached", z3.IntSort(), "", peer)
 
 

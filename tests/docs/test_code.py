@@ -1,9 +1,9 @@
 """Every piece of code in the README and on the pages is run, and what it prints is compared.
 
-- ``console``: lines after ``$`` are commands; what follows is what they print, with ``...`` for anything, and
+- ``console``: a session. Lines after ``$`` are commands; what follows is what they print, ``...`` for anything, and
   ``[exit status N]`` where it is not 0. All sessions of a page share a folder.
-- A session that shows no output may be of hours, of a real line, or of the network: its ``chardev`` commands must be
-  ones that the command understands.
+- ``sh``: commands for somewhere else, because they take hours, a real line, or the network; nothing is compared.
+  Those of ``chardev`` must be ones that the command understands, those of ``make`` targets that there are.
 - ``python``: all blocks of a page are one program; a block of class ``printed`` is what it prints. What a fragment
   needs before it stands in a comment of the page that begins with ``setup``. A program that opens a real line is only
   compiled.
@@ -77,20 +77,6 @@ def sessions(code: str) -> Iterator[tuple[str, str]]:
         yield command, output.strip("\n")
 
 
-def with_output() -> list[Path]:
-    """The pages that have a session which shows what is printed."""
-    return [
-        path
-        for path in PAGES
-        if any(
-            output
-            for block in blocks(path)
-            if block.language == "console"
-            for _, output in sessions(block.code)
-        )
-    ]
-
-
 def of_language(*languages: str) -> list[Path]:
     """The pages that have code in one of some languages."""
     return [path for path in PAGES if any(block.language in languages for block in blocks(path))]
@@ -101,7 +87,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", with_output(), ids=name)
+@pytest.mark.parametrize("path", of_language("console"), ids=name)
 def test_sessions_print_what_they_show(path: Path, tmp_path: Path) -> None:
     """A reader who follows the page would see something else."""
     folder = Path(sys.executable).parent
@@ -137,18 +123,35 @@ def matches(said: str, expected: str) -> bool:
     return re.fullmatch(pattern, said.strip("\n"), re.DOTALL) is not None
 
 
-@pytest.mark.parametrize("path", of_language("console", "sh"), ids=name)
+@pytest.mark.parametrize("path", of_language("sh"), ids=name)
 def test_commands_are_understood(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A page would show an option or a command that there is not."""
+    """A page would show an option, a command or a target that there is not."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for block in blocks(path):
-        if block.language in {"console", "sh"}:
-            for line in block.code.splitlines():
-                words = shlex.split(line.removeprefix("$ "), comments=True)
-                if words[:1] == ["chardev"] and (line.startswith("$ ") or block.language == "sh"):
-                    # `--help` at the end: what stands before it is parsed, nothing is done.
-                    with pytest.raises(SystemExit) as ended:
-                        main([*words[1:], "--help"])
-                    assert ended.value.code == 0, f"{line}: {capsys.readouterr().err}"
+        if block.language != "sh":
+            continue
+        for line in block.code.splitlines():
+            assert not line.startswith("$ "), f"{line}: a session is of the language console"
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["make"]:
+                assert words[1] in targets, line
+            if words[:1] == ["chardev"]:
+                # `--help` at the end: what stands before it is parsed, nothing is done.
+                with pytest.raises(SystemExit) as ended:
+                    main([*words[1:], "--help"])
+                assert ended.value.code == 0, f"{line}: {capsys.readouterr().err}"
+
+
+def test_no_session_is_overlooked() -> None:
+    """Code in a language that nobody runs could say anything."""
+    known = {"console", "sh", "python", "json", "text"}
+    other = {
+        (name(path), block.language)
+        for path in PAGES
+        for block in blocks(path)
+        if block.language not in known or (block.language == "text" and "\n$ " in f"\n{block.code}")
+    }
+    assert other == set()
 
 
 @pytest.mark.parametrize("path", of_language("python"), ids=name)

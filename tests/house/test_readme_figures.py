@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,3 +76,23 @@ def test_only_the_table_changes(figures: Any) -> None:
     assert str(refused.value) == (
         "README.md has no place for the figures: <!-- figures: make readme -->"
     )
+
+
+def test_the_picture_is_what_the_specification_does(figures: Any) -> None:
+    """The README would show a run that is not one of the specification."""
+    assert figures.PICTURE.read_text(encoding="utf-8") == figures.picture()
+    words = re.findall(r">([^<>]+)</", figures.picture())
+    assert [each for each in words if each not in {"Owner", "Device", "Port"}] == [
+        "write_buffer_add(b1, 0a0b0c0d)",
+        "write(0a0b0c0d)",
+        "takes 3",
+        "write(0d)",
+        "takes all",
+        "send_tokens_to_client(c1, 1)",
+        "client_remove(c1)",
+        "read_one_msg_from_device()",
+        "nothing",
+        "returns",
+        "returns",
+        "returns",
+    ]

@@ -255,7 +255,7 @@ def proof_lines(
         return
     proved = sum(each.proved for each in obligations)
     seconds = sum(each.seconds for each in obligations)
-    when = f" on {proofs.when}" if proofs.when else ""
+    when = f" (report of {proofs.when})" if proofs.when else ""
     yield f"Proof obligations: {proved} of {len(obligations)} proved{when}, in {seconds:.1f} s."
     yield from bullets(f"**not proved**: ``{each.id}``" for each in obligations if not each.proved)
     groups: dict[str, list[Obligation]] = {}

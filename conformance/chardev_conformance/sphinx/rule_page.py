@@ -7,7 +7,7 @@ from pathlib import Path
 from chardev_conformance.scenario import EVENT_NAMES
 from chardev_conformance.sphinx import text
 from chardev_conformance.sphinx.blocks import heading, prose, table
-from chardev_conformance.sphinx.evidence import KINDS, Evidence, Proofs
+from chardev_conformance.sphinx.evidence import KINDS, Evidence, Obligation, Proofs
 from chardev_conformance.sphinx.function_page import evidence_lines, proof_lines
 from chardev_conformance.sphinx.links import HOLE, reference, references
 from chardev_spec.profiles import QUIRKS
@@ -102,6 +102,12 @@ def matrix(evidence: list[Evidence], proofs: Proofs, packages: list[Path]) -> It
         number = len(list(items))
         return str(number) if number else HOLE
 
+    def proved(obligations: list[Obligation]) -> str:
+        holding = sum(each.proved for each in obligations)
+        if holding < len(obligations):
+            return f":chardev:hole:`{holding} of {len(obligations)}`"
+        return count(obligations)
+
     def row(rule: Rule) -> tuple[str, ...]:
         carried = carriers(rule.id)
         outside = modules_citing(rule.id, packages) if rule.planned else []
@@ -109,7 +115,7 @@ def matrix(evidence: list[Evidence], proofs: Proofs, packages: list[Path]) -> It
             f"{reference('rule', rule.id)}: {rule.title}",
             count([*carried["Functions"], *carried["Callbacks"], *carried["Errors"], *outside]),
             count(carried["Invariants"]),
-            count(proofs.of_rule(rule.id)),
+            proved(proofs.of_rule(rule.id)),
             *(
                 count(each for each in evidence if each.kind == kind and rule.id in each.rules)
                 for kind in KINDS

@@ -123,9 +123,9 @@ def _entry(path: Path, header: dict[str, object]) -> list[str]:
         f"   expected: {_cut(str(finding['expected']))}",
         f"   seen:     {_cut(str(finding['seen']))}",
         "",
-        ".. code-block:: console",
+        ".. code-block:: sh",
         "",
-        f"   $ chardev check spice-server --replay docs/{_FOLDER}/{path.name}",
+        f"   chardev check spice-server --replay docs/{_FOLDER}/{path.name}",
         "",
     ]
 

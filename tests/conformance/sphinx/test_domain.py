@@ -92,6 +92,8 @@ def test_pages_for_everything_without_a_warning(tmp_path: Path) -> None:
             "obligations": [
                 {"id": "tokens_are_conserved @ start : entry", "proved": True, "rules": ["TOK-1"],
                  "function": "start", "seconds": 1.5},
+                {"id": "priced_once @ wakeup : return", "proved": False, "rules": ["TOK-5"],
+                 "function": "wakeup", "seconds": 2},
             ],
         }),
         encoding="utf-8",
@@ -111,12 +113,15 @@ def test_pages_for_everything_without_a_warning(tmp_path: Path) -> None:
     assert len([*(site.folder / "contract/rules").iterdir()]) == len(RULES)
     start = site.page("contract/functions/start")
     assert "void</span>" in start
-    assert "1 of 1 proved on 2026-01-02, in 1.5 s" in start
+    assert "1 of 1 proved (report of 2026-01-02), in 1.5 s" in start
     assert "test_start" in start
     assert '<span class="hole">none</span>' in start  # it has no vector, and no example
     rule = site.page("contract/rules/TOK-1")
     assert "1 of 1 proved" in rule
     assert '<span class="hole">none</span>' in rule  # it has no test here
+    # What is not proved is no proof, anywhere.
+    assert "<strong>not proved</strong>" in site.page("contract/functions/wakeup")
+    assert '<span class="hole">0 of 1</span>' in site.page("contract/rules")
 
 
 def test_what_is_gone_from_the_contract_goes_from_the_pages(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ Severity: crash by the host, wild; rules: MIG-2.
    expected: the server goes on
    seen:     SIGTRAP: Spice-ERROR **: reds.cpp:7: assertion `a->b' failed
 
-.. code-block:: console
+.. code-block:: sh
 
-   $ chardev check spice-server --replay docs/spice-server/crash-reds.cpp-7-a-b-failed.jsonl
+   chardev check spice-server --replay docs/spice-server/crash-reds.cpp-7-a-b-failed.jsonl
 """
     )
 
