@@ -76,22 +76,26 @@ class ClosedCuts(Cuts):
         return step
 
     def replace(self, device: dict[str, Any], **options: Any) -> None:
+        """Give the values of the step that ends here, then forget."""
         if not self.resolved:
             self.close()
         self.resolved = False
         super().replace(device, **options)
 
     def callback(self, label: str, event: Any) -> Any:
+        """A cut at a callback, with its answer noted."""
         answer = super().callback(label, event)
         self.note("callback", label, answer)
         return answer
 
     def procedure(self, label: str, call: ProcedureCall) -> Any:
+        """A cut at an inner step, with its answer noted."""
         answer = super().procedure(label, call)
         self.note("procedure", label, answer)
         return answer
 
     def loop(self, generator: Any, label: str) -> None:
+        """A cut at the head of a loop, with its locals noted."""
         super().loop(generator, label)
         step = self.note("loop", label)
         step.names = [
@@ -253,12 +257,15 @@ class Values:
         return value
 
     def number(self, term: z3.ArithRef) -> int:
+        """The value of a number."""
         return int(self.model.eval(term, model_completion=True).as_long())
 
     def truth(self, term: z3.BoolRef) -> bool:
+        """The value of a condition."""
         return bool(z3.is_true(self.model.eval(term, model_completion=True)))
 
     def content(self, size: z3.ArithRef) -> bytes:
+        """Bytes of the size that a number has."""
         length = self.number(size)
         if not 0 <= length <= LARGEST:
             raise NoWholeStateError(f"it needs a content of {length} bytes")
@@ -344,6 +351,7 @@ class ClosedPath(Path):
     cuts: ClosedCuts
 
     def forget(self) -> None:
+        """Give the steps their values, then forget."""
         self.cuts.resolve()
         self.cuts.resolved = True
         super().forget()
