@@ -1,4 +1,4 @@
-"""``chardev judge TRACE...``: what was recorded of an implementation is judged after the fact."""
+"""``chardev judge FILE...``: what was recorded of an implementation is judged after the fact."""
 
 import argparse
 import shlex
@@ -15,6 +15,7 @@ from chardev_conformance.commands import (
     tell,
 )
 from chardev_conformance.progress import Progress
+from chardev_conformance.recorded import command as recorded
 from chardev_conformance.results import Found, Report
 from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.trace import load_all
@@ -24,19 +25,32 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "judge",
-        help="judge recorded traces of an implementation",
-        description="Judges traces that record what an implementation did, without the implementation. "
+        help="judge recorded traces of an implementation, or recorded traffic",
+        description="Judges traces that record what an implementation did, without the implementation; "
+        "or, from the outside, packet captures of SPICE sessions and QEMU's trace logs. "
         "Exit status: 0 it holds, 1 a finding, 2 wrong use, 3 could not run.",
     )
-    parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE", help="a trace file")
+    parser.add_argument(
+        "traces",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="a trace file; or a packet capture (pcap, pcapng) or a log of QEMU's -trace 'spice_*'",
+    )
     add_report_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge every trace of every file."""
+    """Judge every file."""
     profile = profile_of(options)
     check_report_options(options)
+    verdicts = {path: recorded.traffic(path) for path in options.traces}
+    heard = {path: verdict for path, verdict in verdicts.items() if verdict is not None}
+    if heard:
+        if len(heard) < len(verdicts):
+            raise UsageError("judge traces and recorded traffic in runs of their own")
+        return recorded.tell(options, heard, profile)
     traces = [trace for path in options.traces for trace in load_all(path)]
     report = Report(None, driver="recorded", total=len(traces))
     bar = Progress(len(traces), "traces")

@@ -183,14 +183,17 @@ def load_all(path: Path) -> list[Trace]:
 def read(path: Path) -> str:
     """The text of a file, which may be compressed (``.gz``, ``.xz``); raises `ScenarioError`."""
     try:
-        data = path.read_bytes()
-        if path.suffix in DECOMPRESS:
-            data = DECOMPRESS[path.suffix](data)
-        return data.decode()
-    except (OSError, EOFError, LZMAError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or (
-            "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        )
+        return read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: cannot be read: it is not UTF-8 text") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file, which may be compressed (``.gz``, ``.xz``); raises `ScenarioError`."""
+    try:
+        return DECOMPRESS.get(path.suffix, bytes)(path.read_bytes())
+    except (OSError, EOFError, LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise ScenarioError(f"{path}: cannot be read: {reason}") from None
 
 
