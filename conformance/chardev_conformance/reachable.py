@@ -6,7 +6,6 @@ construction; its trace says how to come there.
 """
 
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,6 @@ from chardev_conformance.drivers import RandomDriver
 from chardev_conformance.results import Found
 from chardev_conformance.scripts import WEIGHTS
 from chardev_conformance.trace import dumps
-from chardev_spec.contract import Contract
 
 CALLS: Final = 30_000
 """Calls that are made at most: some seconds."""
@@ -25,22 +23,15 @@ OFTEN: Final = 6.0
 """How many times as often the function in question is called."""
 
 
-def search(
-    functions: Collection[str],
-    *,
-    machine: type[Contract] = Contract,
-    seed: int = 0,
-    calls: int = CALLS,
-) -> Found | None:
+def search(functions: Collection[str], *, seed: int = 0, calls: int = CALLS) -> Found | None:
     """A run, made as small as it gets, in which an invariant does not hold; None when no run did."""
     weights = {
         name: weight * (OFTEN if name in functions else 1.0) for name, weight in WEIGHTS.items()
     }
     report = run_campaign(
-        partial(SpecificationTarget, machine=machine),
+        SpecificationTarget,
         calls=calls,
         driver=RandomDriver(seed, weights),
-        machine=machine,
     )
     return report.found[0] if report.found else None
 

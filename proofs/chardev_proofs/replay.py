@@ -63,7 +63,7 @@ class ClosedProof(FunctionProof):
         vars(self).update(vars(proof))
         self.target = target
         self.trace = [] if target.failure is None else target.failure.trace
-        self.memory = _Kept(proof.memory)
+        self.memory = _Kept(proof.memory, self.trace)
         self.cuts: ClosedCuts
         self.after = Device()
 
@@ -128,7 +128,15 @@ class ClosedProof(FunctionProof):
 
 
 class _Kept(dict[Any, Any]):
-    """What was found out the first time; nothing of it is found out anew."""
+    """What was found out the first time; nothing of it is found out anew, but a loop head where the path ends."""
+
+    def __init__(self, found: dict[Any, Any], trace: list[bool]) -> None:
+        super().__init__(found)
+        self.end = tuple(trace)
+
+    def __contains__(self, key: object) -> bool:
+        head_at_the_end = isinstance(key, tuple) and len(key) == 2 and key[0] == self.end
+        return super().__contains__(key) and not head_at_the_end
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.setdefault(key, value)

@@ -76,3 +76,14 @@ def judge(
             return Verdict(found, trouble, time.process_time() - began)
         first = first or refuted
     return Verdict(first, trouble, time.process_time() - began)
+
+
+def refutes(invariant: str, machine: type[Contract], function: str) -> bool:
+    """Whether an obligation of this invariant, in the proof of this function, does not hold."""
+
+    def wanted(obligation: Obligation) -> bool:
+        return obligation.refuted and obligation.invariant == invariant
+
+    with lifted_builtins(namespaces(machine, Contract)):
+        report = FunctionProof(function, machine, stop=wanted).run()
+    return any(map(wanted, report.obligations))

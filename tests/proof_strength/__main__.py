@@ -19,8 +19,9 @@ from typing import Final
 
 from chardev_proofs.mutation import Mutant, mutants
 from chardev_spec.profiles import QUIRKS
-from tests.proof_strength.judge import Line, mutant_line, quirk_line
+from tests.proof_strength.judge import Line, made_line, mutant_line, quirk_line
 from tests.proof_strength.report import Score, page, summary, unexplained, unrefuted
+from tests.proofs.broken_invariants import BREAKS
 from tests.spec_mutants.judgements import judgement_of
 
 RESULTS: Final = Path("docs/_build/proof-strength.jsonl")
@@ -39,10 +40,12 @@ def main() -> int:
     liftable = [each for each in mutants() if each.liftable]
     chosen = sample(liftable, arguments.mutants or len(liftable), arguments.seed)
     quirks = [each.__name__ for each in QUIRKS]
+    made = [each.__name__ for each in BREAKS]
     # What is judged equivalent takes longest and tells least.
     last = sorted(chosen, key=lambda each: judgement_of(each) is not None)
     work: list[tuple[str, Callable[[str], Line]]] = [
         *((name, quirk_line) for name in quirks),
+        *((name, made_line) for name in made),
         *((each.id, mutant_line) for each in last),
     ]
     try:
@@ -54,6 +57,7 @@ def main() -> int:
         return 1
     score = Score(
         [lines[name] for name in quirks],
+        [lines[name] for name in made],
         [lines[each.id] for each in chosen],
         of=len(liftable),
         seed=arguments.seed,

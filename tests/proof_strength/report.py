@@ -17,9 +17,10 @@ NAMED_REFUTERS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What was judged: quirks, and mutants out of so many, chosen by a seed; and at which commit."""
+    """What was judged: quirks, machines made by hand, and mutants out of so many, chosen by a seed; at which commit."""
 
     quirks: Sequence[Line]
+    made: Sequence[Line]
     mutants: Sequence[Line]
     of: int
     seed: int
@@ -76,7 +77,7 @@ def _share(lines: Sequence[Line], way: Callable[[Line], bool]) -> str:
 
 def unexplained(score: Score) -> list[str]:
     """What nothing gives away and nobody has judged: mutants, and quirks that the proofs accept."""
-    return [each.name for each in score.different() if not found(each)] + [
+    return [each.name for each in score.different() if not found(each) and not each.later] + [
         each.name for each in score.quirks if not refuted(each) and each.name not in ACCEPTED
     ]
 
@@ -141,11 +142,15 @@ def _page(score: Score) -> Iterator[str]:
         [_accepted_quirk(each) for each in score.quirks if not refuted(each)],
     )
     yield from _title("Invariants")
-    yield "An invariant that nothing can break says nothing. Here is, for each, what its obligations refute."
+    yield "An invariant that nothing can break says nothing."
+    yield "Here is, for each, what its obligations refute, at the first cut where anything fails."
+    yield "Some machines are made by hand for that (``tests/proofs/broken_invariants.py``)."
+    yield "Beside these, the state that is assumed after a cut is asked to be possible, at every cut of every path."
     yield ""
     yield from _table(("Invariant", "Refuted machines", "For instance"), _invariants(score))
     yield from _title("What nothing gives away")
-    yield "Each of these was looked at: why it is the same machine, as far as the contract goes."
+    yield "Each of these was looked at: why it is the same machine, as far as the contract goes, or what it took to"
+    yield "give it away after all."
     yield ""
     yield from _table(
         ("Function", "Change", "Why it passes"),
@@ -200,7 +205,7 @@ def _accepted_quirk(line: Line) -> tuple[str, ...]:
 def _refuters(score: Score) -> dict[str, list[str]]:
     """For each invariant, the machines that it refutes; quirks first."""
     refuters: dict[str, list[str]] = {}
-    for line in (*score.quirks, *score.mutants):
+    for line in (*score.quirks, *score.mutants, *score.made):
         for name in line.invariants:
             refuters.setdefault(name, []).append(line.name)
     return refuters
@@ -219,7 +224,7 @@ def _passed(line: Line) -> tuple[str, ...]:
     return (
         f"``{mutant.module}.{mutant.function}``",
         f"``{mutant.before}`` becomes ``{mutant.after}``",
-        _why(line) or "Not judged.",
+        _why(line) or (f"Given away by {line.later}." if line.later else "Not judged."),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from chardev_proofs.command import explanation
 from chardev_proofs.functions import FunctionProof, Obligation
 from chardev_proofs.machine import namespaces
-from chardev_proofs.replay import CONFIRMED, Performance, perform
+from chardev_proofs.replay import CONFIRMED, Performance, perform, prove_and_perform
 from chardev_proofs.values import lifted_builtins
 from chardev_spec.contract import Contract
 from tests.proofs.wrong_machines import (
@@ -61,6 +61,14 @@ def test_a_counterexample_shows_the_rows_that_changed() -> None:
 def test_the_specification_as_it_runs_does_the_same(machine: type[Contract]) -> None:
     """A counterexample could be a mistake of the symbolic tables."""
     assert run_of(performed(machine))[-1] == CONFIRMED
+
+
+def test_a_whole_proof_performs_what_fails_at_a_loop_too() -> None:
+    """`chardev prove`, which does not stop at the first failure, would show no run for a loop."""
+    report = prove_and_perform("write_buffer_release", LosesATotal)
+    failed = [each for each in report.obligations if each.failure is not None]
+    assert failed[0].segment == "free_self_tokens loop"
+    assert {run_of(each)[-1] for each in failed} == {CONFIRMED}
 
 
 def test_a_run_that_keeps_the_claim_confirms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

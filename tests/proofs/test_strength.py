@@ -7,8 +7,17 @@ from chardev_proofs.mutation import CODEC, mutants
 from chardev_proofs.strength import affected, judge
 from chardev_spec.profiles import QUIRKS
 from chardev_spec.profiles.quirk import Quirk, overrides
+from tests.proof_strength.__main__ import sample
+from tests.proof_strength.judge import Line
+from tests.proof_strength.report import Score, summary, unexplained, unrefuted
+from tests.spec_mutants.judgements import judgement_of
 
-QUICK = {"NoLeaving": "leaving_comes_first"}
+QUICK = {
+    "NoLeaving": "leaving_comes_first",
+    "RetryFiringOnlyWrites": "no_read_is_lost",
+    "AnnouncingPortHasNoRetryTimer": "no_data_is_stuck",
+    "RestoreDoesNotAnnounce": "freed_tokens_are_announced",
+}
 """Quirks that are refuted in a second or two, and by what."""
 
 
@@ -57,3 +66,33 @@ def test_mutants_of_the_codec_are_refuted_as_bytes() -> None:
         except Exception:  # noqa: BLE001, S112 - an exception that the text raises gives it away
             continue
     assert accepted == []
+
+
+def test_a_larger_sample_begins_with_the_smaller_ones() -> None:
+    """A run over more mutants could not go on from one over fewer."""
+    every = [each for each in mutants() if each.liftable]
+    assert sample(every, 20, 3) == sample(every, 40, 3)[:20]
+    assert sample(every, 20, 3) != sample(every, 20, 4)
+
+
+def test_the_score_counts_what_gives_a_mutant_away_and_names_what_does_not() -> None:
+    """The page would say that the proofs are worth more, or less, than they are."""
+    chosen = [each for each in mutants() if each.liftable and judgement_of(each) is None][:3]
+    proved, seen, neither = (each.id for each in chosen)
+    obligation = "tokens_are_conserved @ stop : return"
+    lines = [
+        Line(proved, obligation, ["tokens_are_conserved"], ("TOK-1",), "", 0.5),
+        Line(seen, "", [], (), "", 0.5, "comparison", "a difference", 7),
+        Line(neither, "", [], (), "", 0.5),
+    ]
+    score = Score([], [], lines, of=3, seed=0, commit="abc")
+    assert [*summary(score)][1:] == [
+        "mutants: 3, judged equivalent: 0",
+        "proofs alone: 1 of 3, 33.3 %",
+        "random calls alone: 1 of 3, 33.3 %",
+        "random calls, judged by the invariants only: 0 of 3, 0.0 %",
+        "together: 2 of 3, 66.7 %",
+    ]
+    assert unexplained(score) == [neither]
+    assert "tokens_are_conserved" not in unrefuted(score)
+    assert "no_data_is_stuck" in unrefuted(score)

@@ -22,7 +22,7 @@ First nothing but the invariants judges it; an exception that is no contract err
 as well.
 What passes is compared with the contract: callbacks, choices left open, results, errors, timers.
 
-The *proofs* of the invariants are not there yet, so they have no score.
+What the *proofs* make of mutants has a page of its own, :doc:`proof-strength`.
 
 This page is written by ``make spec-mutants``.
 """
@@ -61,8 +61,6 @@ def scores(results: Sequence[Result], calls: int) -> Iterator[tuple[str, str]]:
         soon = sum(each.calls <= calls for each in traces)
         yield f"{name}, within {calls:,} calls", _share(soon, different)
         yield name, _share(len(traces), different)
-    yield "proofs alone", "not there yet"
-    yield "proofs and random calls", "not there yet"
 
 
 def _share(part: int, whole: int) -> str:
