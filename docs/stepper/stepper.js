@@ -160,7 +160,10 @@ function showCalls() {
   const select = part("call");
   const chosen = select.value || "create";
   select.replaceChildren(...shown.calls.map(({ name }) => element("option", { value: name }, name)));
-  select.value = scenario.position === 0 ? "create" : chosen === "create" && shown.stack.length === 0 && scenario.position === 1 ? "client_add" : chosen;
+  // Whoever has a device seldom wants another one.
+  if (scenario.position === 0) select.value = "create";
+  else if (chosen === "create" && shown.stack.length === 0) select.value = "client_add";
+  else select.value = chosen;
   showParameters();
 }
 

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from chardev_conformance.reachable import tell
+from chardev_spec.contract import Contract
+
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "docs/_build/npm/node_modules/axe-core/axe.min.js"
 
@@ -108,6 +111,26 @@ def test_a_trace_file_is_opened(page: Page, site: str, tmp_path: Path) -> None:
         "The checker found (LC-2): in start it saw the end of the call; "
         "the contract allows read_one_msg_from_device(1)."
     )
+
+
+def test_the_counterexample_of_a_proof_is_opened(
+    page: Page, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `chardev prove` keeps of a proof that failed could not be walked through."""
+
+    def halt_but_stay_active(self: Contract) -> None:
+        self.device.running = False
+        self.device.retry_armed = False
+
+    monkeypatch.setattr(Contract, "halt", halt_but_stay_active)
+    trace = tmp_path / "chardev-unproved.jsonl"
+    tell({"stop"}, trace)
+    stepper(page, f"{site}/stepper.html")
+    page.set_input_files("#stepper-open", trace)
+    page.wait_for_function("document.querySelectorAll('#stepper-moments li').length > 0")
+    assert happened(page)[0].startswith("create(")
+    assert any(line.startswith("stop()") for line in happened(page))
+    assert page.input_value("#stepper-call") == "client_add"
 
 
 def test_a_wrong_file_is_said_to_be_one(page: Page, site: str, tmp_path: Path) -> None:
