@@ -31,7 +31,7 @@ def patched(defect: Defect) -> str:
     return source
 
 
-def build(folder: Path, defect: Defect | None = None, *options: str) -> Path:
+def build(folder: Path, defect: Defect | None = None, *options: str, compiler: str = "cc") -> Path:
     """Compile the device; the shared library."""
     source = SOURCE
     if defect is not None:
@@ -41,7 +41,7 @@ def build(folder: Path, defect: Defect | None = None, *options: str) -> Path:
             options = (*options, *SANITIZER)
     result = folder / "libdevice.so"
     warnings = ("-Wall", "-Wextra", "-Werror") if defect is None else ("-w",)
-    command = ("cc", "-std=c11", "-O1", "-g", "-fPIC", "-shared", *warnings, *options)
+    command = (compiler, "-std=c11", "-O1", "-g", "-fPIC", "-shared", *warnings, *options)
     subprocess.run(
         [*command, f"-I{HEADER_FOLDER}", "-o", str(result), str(source)],
         check=True,

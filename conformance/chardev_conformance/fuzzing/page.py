@@ -19,9 +19,10 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1, h2 { line-height: 1.2; }
 table { border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--faint); }
+td { overflow-wrap: anywhere; } .wide td { overflow-wrap: normal; }
 code, pre { font: 14px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--faint); border-radius: 6px; }
-svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: currentColor; }
+svg { width: 100%; height: auto; }
 .wide { overflow-x: auto; } .wide td, .wide th { padding: .1rem .3rem; font-size: 13px; }
 .wide th.turned { writing-mode: vertical-rl; transform: rotate(180deg); }
 .yes { background: color-mix(in srgb, var(--line) 35%, transparent); }
@@ -98,15 +99,16 @@ def _curve(campaign: Campaign) -> str:
         )
         return f'<polyline points="{path}" fill="none" stroke="var({color})" stroke-width="2"/>'
 
+    # Beside the picture: text inside it would shrink with it.
+    caption = f"{features:,} features"
+    caption += f" and {points[-1][3]} findings (red)" if points[-1][3] else ""
     return (
-        f'<svg viewBox="-10 -20 {WIDTH + 20} {HEIGHT + 50}" role="img" aria-label="growth curve">'
+        f"<p>{caption} after {calls:,} calls</p>"
+        f'<svg viewBox="-2 -2 {WIDTH + 4} {HEIGHT + 4}" role="img" aria-label="growth curve">'
         f'<path d="M0 0V{HEIGHT}H{WIDTH}" fill="none" stroke="var(--faint)"/>'
         + line(2, features, "--line")
         + (line(3, findings, "--bad") if points[-1][3] else "")
-        + f'<text x="0" y="-6">{features:,} features'
-        + (f", {points[-1][3]} findings (red)" if points[-1][3] else "")
-        + f'</text><text x="0" y="{HEIGHT + 20}">0</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT + 20}" text-anchor="end">{calls:,} calls</text></svg>'
+        + "</svg>"
     )
 
 

@@ -1,5 +1,6 @@
 """What a campaign shows while it runs: a few lines that are drawn anew on a terminal, a line a minute elsewhere."""
 
+import os
 import time
 from typing import Final, TextIO
 
@@ -78,6 +79,8 @@ class View:
             f"findings       {len(campaign.found)}",
         ]
         self._clear()
-        self._stream.write("".join(f"{line[:118]}\n" for line in lines))
+        # A line that the terminal breaks would be two, and the next drawing would leave one of them standing.
+        width = os.get_terminal_size(self._stream.fileno()).columns - 1
+        self._stream.write("".join(f"{line[:width]}\n" for line in lines))
         self._stream.flush()
         self._height = len(lines)

@@ -1,5 +1,6 @@
 """Which code of the target ran."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,9 +32,15 @@ def ran(library: Path, numbers: range) -> list[set[int]]:
         return [code(executor.execute(Order(number, 1)).features) for number in numbers]
 
 
-def test_a_library_tells_which_code_ran(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("compiler", "option"),
+    [("gcc", "trace-pc"), ("clang", "trace-pc"), ("clang", "trace-pc-guard")],
+)
+def test_a_library_tells_which_code_ran(tmp_path: Path, compiler: str, option: str) -> None:
     """Campaigns against C would not see the branches that the specification does not have."""
-    library = build(tmp_path, None, "-fsanitize-coverage=trace-pc")
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed: apt-get install {compiler}")
+    library = build(tmp_path, None, f"-fsanitize-coverage={option}", compiler=compiler)
     first = ran(library, range(3))
     assert all(len(each) > 50 for each in first)
     assert first[0] != first[1]
