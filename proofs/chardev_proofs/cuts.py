@@ -30,7 +30,9 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import z3
 
+from chardev_proofs.buffers import before, pending
 from chardev_proofs.explore import Path, PathEnd, ReplayError, other_names, restart_names
+from chardev_proofs.lists import SymHandles, SymMessages
 from chardev_proofs.machine import PROCEDURES, Procedure, ProcedureCall, written_count
 from chardev_proofs.rely import (
     BALANCED_BOOLS,
@@ -40,16 +42,8 @@ from chardev_proofs.rely import (
     device_rely,
     row_rely,
 )
-from chardev_proofs.state import (
-    DEVICE_KINDS,
-    SymHandles,
-    SymMessages,
-    SymRow,
-    SymState,
-    before,
-    pending,
-    sort_of,
-)
+from chardev_proofs.rows import DEVICE_KINDS, SymRow, sort_of
+from chardev_proofs.state import SymState
 from chardev_proofs.tables import (
     BUFFER,
     CLIENT,

@@ -36,7 +36,8 @@ from chardev_proofs.explore import (
 )
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
 from chardev_proofs.moves import marshalled_claims
-from chardev_proofs.state import DEVICE_KINDS, SymState
+from chardev_proofs.rows import DEVICE_KINDS
+from chardev_proofs.state import SymState
 from chardev_proofs.tables import fresh
 from chardev_proofs.templates import Template, Universe, template
 from chardev_proofs.values import (

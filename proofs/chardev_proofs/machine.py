@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 import z3
 
+from chardev_proofs.buffers import rest
 from chardev_proofs.explore import MergeRefused, conditions
-from chardev_proofs.state import SymState, rest
+from chardev_proofs.state import SymState
 from chardev_proofs.tables import Version, choose, fresh
 from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term, spec_line
 from chardev_spec.contract import Contract

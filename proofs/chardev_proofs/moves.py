@@ -10,8 +10,8 @@ from typing import Any
 
 import z3
 
+from chardev_proofs.buffers import pending, rest
 from chardev_proofs.cuts import Claim, Cuts
-from chardev_proofs.state import pending, rest
 from chardev_proofs.tables import View, choose, fresh
 from chardev_proofs.values import SymInt, int_term
 from chardev_spec.record import MESSAGE_SIZE, VERSION

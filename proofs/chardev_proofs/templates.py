@@ -15,7 +15,8 @@ from typing import Any, Final
 import z3
 
 from chardev_proofs.explore import SOLVER_TIMEOUT_MS, Path, run_branches
-from chardev_proofs.state import LambdaRow, SymState, join_values
+from chardev_proofs.rows import LambdaRow, join_values
+from chardev_proofs.state import SymState
 from chardev_proofs.tables import (
     CANONICAL,
     RELATIONS,

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import z3
 
+from chardev_proofs.lists import SymHandles, SymMessages
 from chardev_proofs.machine import written_count
-from chardev_proofs.state import SymHandles, SymMessages, SymState
+from chardev_proofs.state import SymState
 from chardev_proofs.values import SymInt, bool_term, int_term
 from chardev_spec.writing import Outcome
 

@@ -26,7 +26,8 @@ import z3
 from chardev_proofs.explore import Explorer, Path, restart_names
 from chardev_proofs.functions import ROW
 from chardev_proofs.machine import lifted, namespaces
-from chardev_proofs.state import DEVICE_KINDS, SymPort, SymState, SymTable
+from chardev_proofs.rows import DEVICE_KINDS, SymTable
+from chardev_proofs.state import SymPort, SymState
 from chardev_proofs.tables import Empty, Point, Version
 from chardev_proofs.templates import Template, template
 from chardev_proofs.values import (

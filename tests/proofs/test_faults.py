@@ -12,7 +12,18 @@ from typing import Any, Final
 import pytest
 import z3
 
-from chardev_proofs import cuts, explore, functions, machine, state, tables, templates, values
+from chardev_proofs import (
+    buffers,
+    cuts,
+    explore,
+    functions,
+    lists,
+    machine,
+    state,
+    tables,
+    templates,
+    values,
+)
 from chardev_proofs.functions import prove_function
 from chardev_spec.contract import Contract
 from tests.proofs.comparison import CrossCheck
@@ -191,16 +202,16 @@ FAULTS: Final = (
     ),
     Fault(
         "a list never ends",
-        state.SymHandles, "naming", lambda _: lambda _self: lambda _client: z3.BoolVal(val=False),
+        lists.SymHandles, "naming", lambda _: lambda _self: lambda _client: z3.BoolVal(val=False),
         proves("reset"),
     ),
     Fault(
         "the queue forgets its order",
-        state, "before", lambda _: lambda *_: z3.BoolVal(val=True), comparison(200),
+        buffers, "before", lambda _: lambda *_: z3.BoolVal(val=True), comparison(200),
     ),
     Fault(
         "a dropped buffer stays where it was",
-        state.SymBuffers, "_release",
+        buffers.SymBuffers, "_release",
         lambda was: lambda self, hit, _values: was(self, hit, {}),
         comparison(60),
     ),
