@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from .buffers import NOBODY, SERVER, BufferOrigin, WriteBuffer
+from .compiling import mypyc_attr
 from .errors import BufferNotHeldError, BufferOverfullError, NegativeSizeError
 from .write_queue import gathered
 from .writing import BATCH_BYTES, Writing
@@ -27,6 +28,7 @@ MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Buffering(Writing[MessageT, ClientT]):
     """Write buffers, as their owners use them."""
 

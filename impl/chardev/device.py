@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from .buffers import SERVER, Attachment
+from .compiling import mypyc_attr
 from .errors import ClientAlreadyAttachedError, ClientNotAttachedError, StarvingWindowError
 from .migrating import Migrating
 from .state import check_count
@@ -28,6 +29,7 @@ MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Device(Migrating[MessageT, ClientT]):
     """A SPICE character device (header: `SpiceCharDeviceState`).
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from . import migration
 from .buffers import NOBODY, RestoredPayer
+from .compiling import mypyc_attr
 from .errors import BadMigrationDataError, CannotMarshallError, CannotRestoreError
 from .reading import Reading
 from .state import COUNT_MAX
@@ -27,6 +28,7 @@ MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Migrating(Reading[MessageT, ClientT]):
     """Migration."""
 

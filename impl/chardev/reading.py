@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from .buffering import Buffering
+from .compiling import mypyc_attr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reading(Buffering[MessageT, ClientT]):
     """The read pass."""
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .buffers import Attachment
+from .compiling import mypyc_attr
 from .errors import CountOutOfRangeError, DestroyedDeviceError, PortAttachedElsewhereError
 from .write_queue import WriteQueue
 
@@ -83,6 +84,7 @@ class Frame:
             self.raised = error
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DeviceState(Generic[MessageT, ClientT]):
     """Fields of the device and what all of its steps need."""
 

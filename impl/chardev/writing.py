@@ -25,6 +25,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .buffers import SERVER, Attachment, RestoredPayer
+from .compiling import mypyc_attr
 from .interfaces import PORT_BLOCKED, PORT_NOT_NOW
 from .state import DeviceState, Frame
 
@@ -41,6 +42,7 @@ BATCH_BYTES: Final = 16 * 1024
 """How much is offered to the port at once: about what an undrained pty takes, 13.8 to 20 KB."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Writing(DeviceState[MessageT, ClientT]):
     """The write pass."""
 
