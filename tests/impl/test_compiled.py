@@ -1,11 +1,19 @@
 """The device that is tested is the one that was asked for: compiled with CHARDEV_COMPILED=1, else plain Python."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import chardev.device
 import chardev.write_queue
 import chardev.writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.impl.conftest import World
 
 
 def test_the_build_is_the_one_that_was_asked_for() -> None:
@@ -14,3 +22,21 @@ def test_the_build_is_the_one_that_was_asked_for() -> None:
     for module in (chardev.device, chardev.write_queue, chardev.writing):
         assert module.__file__ is not None
         assert Path(module.__file__).suffix == suffix
+
+
+def test_a_derived_class_is_called(make_world: Callable[..., World]) -> None:
+    """Whoever derives from the device could not do so from the compiled one, or would not be called."""
+    world = make_world()
+    world.dev.destroy()
+    calls: list[bool] = []
+
+    class Derived(chardev.Device[Any, Any]):
+        def _write_in_vain(self) -> None:
+            calls.append(self.running)
+            super()._write_in_vain()
+
+    device = Derived(world, 1, 0, world, world)
+    device.client_add("a", True, 1, 2, 0)
+    device.write("a", b"x")
+    assert calls == [False]
+    assert device.pending_buffers == 1
