@@ -33,6 +33,7 @@ Site
 ====
 
 .. toctree::
+   :caption: Pages
 
    stepper
    function
