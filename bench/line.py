@@ -32,11 +32,17 @@ FOLDER: Final = Path(__file__).parent
 COMPILED: Final = FOLDER.parent / ".venv-compiled/bin/python"
 MEDIA: Final = ("pty", "socket", "pipe")
 SIZES: Final = (16, 64, 512, 4096, 65536)
-ROUND_BYTES: Final = {"pty": 12288, "socket": 32768, "pipe": 32768}
+ROUND_BYTES: Final = {"pty": 8192, "socket": 32768, "pipe": 32768}
 """What a round hands over: it fits on the line, so that who writes at once seldom finds it full."""
 
+PIECES: Final = 16
+"""In fewer pieces it may not fit, and a library that waits for room would wait for ever: it does not take part."""
+
 ROUNDS: Final = 40
-"""Rounds in a turn: some milliseconds of each contender."""
+"""Rounds in a turn, or more where a round has few messages: some milliseconds of each contender."""
+
+MESSAGES: Final = 2560
+"""At least so many messages in a turn: a program that has just started is slow."""
 
 CALLS: Final = frozenset(
     "write writev sendto sendmsg select pselect6 ioctl epoll_wait epoll_pwait epoll_ctl".split()
@@ -53,13 +59,17 @@ def messages_in_round(medium: str, size: int) -> int:
     return max(1, min(256, ROUND_BYTES[medium] // size))
 
 
+def warm_up(rounds: int) -> int:
+    """How many rounds come before those that are measured."""
+    return max(1, rounds // 8)
+
+
 def time_writer(name: str, line: Line, size: int, rounds: int) -> float:
     """Nanoseconds a message."""
     count = messages_in_round(line.medium, size)
     writer = WRITERS[name](line, size)
     spent = 0
-    # The first round warms up.
-    for number in range(rounds + 1):
+    for number in range(-warm_up(rounds), rounds):
         left = count * size
         begin = time.thread_time_ns()
         writer.send(count)
@@ -71,7 +81,7 @@ def time_writer(name: str, line: Line, size: int, rounds: int) -> float:
             taken += time.thread_time_ns() - begin
         while left > 0:
             left -= line.empty()
-        spent += taken if number else 0
+        spent += taken if number >= 0 else 0
     writer.close()
     return spent / (rounds * count)
 
@@ -82,7 +92,7 @@ def time_reader(name: str, line: Line, size: int, clients: int, rounds: int) -> 
     reader = READERS[name](line, clients)
     data = frame(size) * count
     spent = 0
-    for number in range(rounds + 1):
+    for number in range(-warm_up(rounds), rounds):
         reader.grant(count)
         line.fill(data)
         taken = 0
@@ -94,7 +104,7 @@ def time_reader(name: str, line: Line, size: int, clients: int, rounds: int) -> 
             if len(each) != count:
                 raise SystemExit(f"{name}: {len(each)} messages instead of {count}")
             each.clear()
-        spent += taken if number else 0
+        spent += taken if number >= 0 else 0
     reader.close()
     return spent / (rounds * count)
 
@@ -139,7 +149,7 @@ class Bench:
                 yield name, self.c(mode, line, size, rounds, clients)
         names: tuple[str, ...] = tuple(READERS)
         if kind == "write":
-            fits = size <= ROUND_BYTES[medium]
+            fits = size * PIECES <= ROUND_BYTES[medium]
             names = tuple(
                 name
                 for name, each in WRITERS.items()
@@ -158,7 +168,7 @@ class Bench:
     def measure(self, kind: str, medium: str, size: int, clients: int = 1) -> None:
         """Let all take their turns, and print the medians."""
         yardstick = C_WRITE if kind == "write" else C_READ
-        rounds = ROUNDS
+        rounds = max(ROUNDS, MESSAGES // messages_in_round(medium, size))
         found: dict[str, list[float]] = {}
         for number in range(self.turns):
             if sys.stderr.isatty():

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from chardev_conformance import (
     command_check,
+    command_compare,
     command_fuzz,
     command_judge,
     command_vectors,
@@ -63,6 +64,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command_check.add_parser(commands)
     command_judge.add_parser(commands)
+    command_compare.add_parser(commands)
     command_vectors.add_parser(commands)
     command_fuzz.add_parser(commands)
     adapter = commands.add_parser(

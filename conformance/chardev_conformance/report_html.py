@@ -46,14 +46,18 @@ def to_html(report: Mapping[str, Any]) -> str:
     parts = [_summary(report)]
     if report["findings"]:
         parts.append("<h2>Failures</h2>")
-        parts += [_failure(i, each, report) for i, each in enumerate(report["findings"], start=1)]
+        parts += [
+            failure(each, report, f"finding-{i}")
+            for i, each in enumerate(report["findings"], start=1)
+        ]
     parts += [_rules(report), _coverage(report)]
-    page = PAGE.format(
-        title=escape(f"{report['verdict']}: {report['target']}"),
-        style=files("chardev_conformance").joinpath("report.css").read_text(encoding="utf-8"),
-        body="\n".join(parts),
-    )
-    return printable(page)
+    return page(f"{report['verdict']}: {report['target']}", parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """The page of that title, with its parts as HTML one after the other."""
+    style = files("chardev_conformance").joinpath("report.css").read_text(encoding="utf-8")
+    return printable(PAGE.format(title=escape(title), style=style, body="\n".join(parts)))
 
 
 def _summary(report: Mapping[str, Any]) -> str:
@@ -72,13 +76,14 @@ def _summary(report: Mapping[str, Any]) -> str:
     }
     verdict = escape(report["verdict"])
     heading = f'<h1><span class="{verdict}">{verdict}</span> {escape(report["target"])}</h1>'
-    return heading + _facts(facts)
+    return heading + facts_list(facts)
 
 
-def _failure(number: int, finding: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) -> str:
+    """One finding of a report, at that anchor of the page."""
     rule, *others = finding["rules"]
     title = next(each["title"] for each in report["rules"] if each["rule"] == rule)
-    scenario = loads(finding["trace"], f"finding {number}")
+    scenario = loads(finding["trace"], anchor)
     facts = {
         "vector": finding["name"],
         "where": finding["where"] or "after the last step",
@@ -90,7 +95,7 @@ def _failure(number: int, finding: Mapping[str, Any], report: Mapping[str, Any])
     label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
     diagram = to_svg(messages(scenario), label, f"{rule} is broken")
     return (
-        f'<article id="finding-{number}"><h3>{escape(rule)}: {escape(title)}</h3>{_facts(facts)}'
+        f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}'
         f'<div class="wide" tabindex="0">{diagram}</div>'
         f"<details><summary>The steps as text</summary>"
         f"<pre>{escape(readable(scenario))}\n\n{escape(LEGEND)}</pre></details>"
@@ -131,10 +136,10 @@ def _coverage(report: Mapping[str, Any]) -> str:
         f'<tr><td>{escape(name)}</td><td class="number">{count:,}</td></tr>'
         for name, count in report["functions"].items()
     )
-    return f"<h2>Coverage</h2>{_facts(facts)}<table>{rows}</table>"
+    return f"<h2>Coverage</h2>{facts_list(facts)}<table>{rows}</table>"
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
+def facts_list(facts: Mapping[str, Any]) -> str:
     """A list of what is known by name; what is empty is left out."""
     return f"<dl>{''.join(_pairs(facts.items()))}</dl>"
 
