@@ -20,19 +20,17 @@ The proof is by induction over the number of segments that all calls have run: w
 relies on, because everybody else's segments keep it.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from types import GeneratorType
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import z3
 
-from chardev_proofs.buffers import before, pending
+from chardev_proofs.entry import Entry, Moment
 from chardev_proofs.explore import Path, PathEnd, ReplayError, other_names, restart_names
-from chardev_proofs.lists import SymHandles, SymMessages
+from chardev_proofs.knowledge import ROW_TABLE, Knowledge
+from chardev_proofs.lists import SymMessages
 from chardev_proofs.machine import PROCEDURES, Procedure, ProcedureCall, written_count
 from chardev_proofs.rely import (
     BALANCED_BOOLS,
@@ -42,32 +40,17 @@ from chardev_proofs.rely import (
     device_rely,
     row_rely,
 )
-from chardev_proofs.rows import DEVICE_KINDS, SymRow, sort_of
+from chardev_proofs.reshape import Reshaper, generators, innermost_locals, write_local
+from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
-from chardev_proofs.tables import (
-    BUFFER,
-    CLIENT,
-    MESSAGE,
-    NUMBER,
-    TRUTH,
-    Base,
-    Version,
-    View,
-    fresh,
-)
+from chardev_proofs.tables import BUFFER, CLIENT, TRUTH, fresh
 from chardev_proofs.templates import Template
 from chardev_proofs.turns import Turn, comes_to_an_end, everybody_is_served, turn
-from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError
-from chardev_spec.conditions import Frame
+from chardev_proofs.values import SymBool, SymInt, UnsupportedError
 from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
 from chardev_spec.invariants import Invariant, Scope
 
 EVERYWHERE: Final = (Scope.DEVICE, Scope.CLIENT, Scope.BUFFER)
-ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
-
-
-ANNOUNCED: Final = "freed_tokens_are_announced"
-"""The invariant from which a reset exempts clients for a while."""
 
 KEPT: Final[dict[str, Callable[[SymState], z3.BoolRef]]] = {
     "destroyed": lambda state: state.device.terms["destroyed"],
@@ -84,116 +67,6 @@ HEADS_LIMIT: Final = 400
 
 
 @dataclass
-class Moment:
-    """A state that stays as it is."""
-
-    device: dict[str, Any]
-    versions: list[Version]
-    counters: list[dict[str, z3.ArithRef]]
-
-    @classmethod
-    def of(cls, state: SymState) -> "Moment":
-        """What is now."""
-        snapshot = state.save()
-        return cls(snapshot.device, snapshot.versions, snapshot.counters)
-
-
-class _Terms:
-    def __init__(self, terms: dict[str, Any]) -> None:
-        self.terms = terms
-
-
-class _Table:
-    def __init__(self, version: Version) -> None:
-        self.version = version
-
-
-class BaseState:
-    """The state right after a cut, for the templates of what is assumed there."""
-
-    def __init__(self, moment: Moment, ordered: z3.BoolRef) -> None:
-        self.device = _Terms(moment.device)
-        self.tables = [_Table(version) for version in moment.versions]
-        self._ordered = ordered
-
-    def in_order(self, _: Version) -> z3.BoolRef:
-        """An unknown of which `Cuts.flush` says what it implies."""
-        return self._ordered
-
-
-Named: TypeAlias = Callable[[z3.ArithRef], z3.BoolRef]
-"""Whether a list names a client, as the list was at some moment."""
-
-
-class Entry:
-    """What the function found, as far as it must give it back."""
-
-    def __init__(self) -> None:
-        self.terms: dict[str, Any] = {
-            name: fresh(f"entry.{name}", sort_of(DEVICE_KINDS[name]))
-            for name in (*BALANCED_BOOLS, *BALANCED_COUNTS, "frames", "destroyed")
-        }
-        self.held = fresh("entry.held")
-        self.limits = [fresh(f"entry.limit{index}") for index in range(3)]
-        self.pushing = z3.Function(f"entry.pushing{self.held}", NUMBER, TRUTH)
-        self.exempt = z3.Function(f"entry.exempt{self.held}", NUMBER, TRUTH)
-
-    def facts(self, procedure: Procedure | None) -> list[z3.BoolRef]:
-        """What the invariants say of them: nothing is negative, and outside there is nothing.
-
-        A procedure finds what its caller holds.
-        """
-        terms = self.terms
-        counts = [terms[name] for name in BALANCED_COUNTS]
-        given = []
-        if procedure is not None:
-            given = [
-                terms["frames"] > 0,
-                z3.Or(terms["destroyed"], self.held >= procedure.releases),
-            ]
-            if procedure.holds:
-                given += [z3.Not(terms["destroyed"]), *[terms[name] for name in procedure.holds]]
-        return [
-            *given,
-            terms["frames"] >= 0,
-            *[count >= 0 for count in counts],
-            z3.Or(terms["destroyed"], self.held >= 0),
-            z3.Implies(terms["write_outstanding"], terms["writing"]),
-            z3.Implies(
-                z3.And(terms["frames"] == 0, z3.Not(terms["destroyed"])),
-                z3.And(
-                    *[z3.Not(terms[name]) for name in BALANCED_BOOLS],
-                    *[count == 0 for count in counts],
-                    self.held == 0,
-                ),
-            ),
-        ]
-
-    def exempt_fact(self, client: z3.ArithRef) -> z3.BoolRef:
-        """Whose freed tokens were above the interval was attached, and a frame below announces them."""
-        return z3.Implies(
-            self.exempt(client),
-            z3.And(
-                client < self.limits[0],
-                z3.Or(self.terms["destroyed"], self.terms["announcing"] > 0),
-            ),
-        )
-
-    def push_facts(self, client: z3.ArithRef) -> z3.BoolRef:
-        """Whom the frames below push was attached, and they owe a read; outside, nobody is pushed."""
-        return z3.Implies(
-            self.pushing(client),
-            z3.And(
-                client < self.limits[0],
-                z3.Or(
-                    self.terms["destroyed"],
-                    z3.And(self.terms["frames"] > 0, self.terms["read_due"] > 0),
-                ),
-            ),
-        )
-
-
-@dataclass
 class Claim:
     """Something to be proved at a cut: `holds`, given `given`."""
 
@@ -202,101 +75,10 @@ class Claim:
     holds: z3.BoolRef
 
 
-def write_local(frame: Any, name: str, value: Any) -> None:
-    """Change a local variable of a generator that is suspended."""
-    namespace = frame.f_locals
-    namespace[name] = value
-    if sys.version_info < (3, 13):
-        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+class Cuts(Knowledge):
+    """What one run of a function proves, and from where it goes on.
 
-
-class Reshaper:
-    """Makes every local an unknown of its kind, and notes their shape.
-
-    Equal terms become equal unknowns: which ones are equal is part of the shape.
-    """
-
-    def __init__(self, state: SymState) -> None:
-        self.state = state
-        self.numbers: dict[int, tuple[int, Any, Any]] = {}
-        self.lists: dict[int, tuple[int, Any]] = {}
-        self.left: list[z3.ArithRef] = []
-
-    def term(self, term: Any) -> tuple[Any, Any]:
-        """An unknown in place of a term, and its number."""
-        known = self.numbers.get(term.get_id())
-        if known is None:
-            known = (len(self.numbers), term, fresh("local", term.sort()))
-            self.numbers[term.get_id()] = known
-        return known[2], known[0]
-
-    def value(self, value: Any) -> tuple[Any, Any]:
-        """An unknown in place of a value, and its shape."""
-        if isinstance(value, SymInt):
-            term, number = self.term(value.term)
-            return SymInt(term), ("int", number)
-        if isinstance(value, SymBool):
-            term, number = self.term(value.term)
-            return SymBool(term), ("bool", number)
-        if isinstance(value, SymBytes):
-            term, number = self.term(value.size)
-            self.state.path.later_facts.append(term >= 0)
-            return SymBytes(term), ("bytes", number)
-        if isinstance(value, (SymHandles, SymMessages)):
-            if id(value) not in self.lists:
-                left = value.left if z3.is_int_value(value.left) else fresh("left")
-                self.state.path.later_facts.append(left >= 0)
-                new: Any
-                if isinstance(value, SymMessages):
-                    new = SymMessages(self.state, left)
-                    self.left.append(left)
-                else:
-                    new = SymHandles(self.state, value.version, left, falling=value.falling)
-                    new.exact = False
-                self.lists[id(value)] = (len(self.lists), new)
-            number, new = self.lists[id(value)]
-            return new, (type(value).__name__, number, z3.is_int_value(new.left))
-        if isinstance(value, Frame):
-            shape = []
-            for name in value.__slots__:
-                new, part = self.value(getattr(value, name))
-                setattr(value, name, new)
-                shape.append(part)
-            return value, ("frame", *shape)
-        if isinstance(value, tuple):
-            parts = [self.value(part) for part in value]
-            new_parts = [new for new, _ in parts]
-            made = type(value)(*new_parts) if hasattr(value, "_fields") else tuple(new_parts)
-            return made, (type(value).__name__, *[part for _, part in parts])
-        if isinstance(value, SymRow) or value is self.state.device:
-            return value, type(value).__name__
-        if value is None or isinstance(value, (bool, int, str, bytes, type)):
-            return value, repr(value)
-        if hasattr(value, "state") and value.state is self.state:
-            return value, "machine"
-        raise UnsupportedError(f"a local {type(value).__name__} at the head of a loop")
-
-
-def generators(outer: Any) -> "list[GeneratorType[Any, Any, Any]]":
-    """The generators that are suspended, outermost first."""
-    chain = []
-    while isinstance(outer, GeneratorType):
-        chain.append(outer)
-        outer = outer.gi_yieldfrom
-    return chain
-
-
-def innermost_locals(outer: Any) -> tuple[str, dict[str, Any]]:
-    """The name of the function that is suspended innermost, and its locals."""
-    innermost = generators(outer)[-1]
-    frame: Any = innermost.gi_frame
-    return innermost.gi_code.co_name, frame.f_locals
-
-
-class Cuts:
-    """What one run of a function knows and proves.
-
-    `judge` takes the claims of a cut; `templates` are the invariants.
+    `judge` takes the claims of a cut; `memory` is what the runs of the function have in common.
     """
 
     def __init__(
@@ -307,223 +89,15 @@ class Cuts:
         judge: Callable[["Cuts", str, list[Claim]], None],
         memory: dict[Any, Any],
     ) -> None:
-        self.path, self.state, self.templates, self.judge = path, state, templates, judge
-        self.memory = memory
-        self.broken: frozenset[str] = frozenset()
-        self.entry = Entry()
-        self.moment = Moment.of(state)
-        self.base: BaseState | None = None
-        self.base_pushes: list[z3.ArithRef] = []
-        self.previous: Moment | None = None
-        # The lists that name whoever is exempt beside those of the entry; None when that is not known.
-        self.naming: list[Named] | None = []
+        super().__init__(path, state, templates)
+        self.judge, self.memory = judge, memory
+        self.generator: Any = None
+        self.turn: Turn | None = None
+        self.arguments: tuple[Any, ...] = ()
         self.served: list[tuple[Any, ...]] = []
         self.cuts = 0
-        self.ordered = fresh("ordered", TRUTH)
-        self.pairs: set[tuple[int, int]] = set()
-        self.outside: z3.BoolRef | None = None
-        path.before_check = self.flush
-        state.knowledge = self
-
-    # What is known
-
-    def replace(
-        self, device: dict[str, Any], *, rely_on: Moment | None, writer: bool = False
-    ) -> None:
-        """The state becomes another one, of which the invariants are known and, if asked for, the rely."""
-        state = self.state
-        before_it = Moment.of(state)
-        for version in before_it.versions:
-            freeze(version)
-        state.era += 1
-        state.universal.clear()
-        state.needs_order = False
-        state.device.terms.clear()
-        state.device.terms.update(device)
-        for table, limits in zip(state.tables, before_it.counters, strict=True):
-            table.version = Base(table.schema, state)
-            table.counters = {name: fresh(f"next.{table.schema.name}.{name}") for name in limits}
-            for name, limit in table.counters.items():
-                state.know(limit >= limits[name] if rely_on else limit >= 1)
-        self.moment = Moment.of(state)
-        self.base_pushes = list(state.pushes)
-        self.ordered = fresh("ordered", TRUTH)
-        self.pairs = set()
-        self.base = BaseState(self.moment, self.ordered)
-        self.previous = None
-        if self.path.dry():
-            return
-        if rely_on is not None:
-            self.previous = rely_on
-            for name, fact in device_rely(rely_on.device, rely_on.device, device):
-                if not (writer and name in WRITERS_OWN):
-                    state.know(fact)
-            if not writer:
-                state.know(self._only_the_writer_completes(rely_on.device, rely_on.versions[1]))
-        for limit, first in zip(
-            [each["handle"] for each in self.moment.counters], self.entry.limits, strict=True
-        ):
-            state.know(limit >= first)
-        # A procedure's frame is its caller's: it is on the stack already.
-        state.know(device["frames"] == self.entry.terms["frames"] + (0 if self.called else 1))
-        state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
-        for invariant, template in self.templates:
-            if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
-                term = template.of(self.base)  # type: ignore[arg-type]
-                state.know(term)
-        for client in state.pushes:
-            # Touched, so that it is known not to come back once it is gone.
-            state.clients.version.field("leaving", client)
-            state.know(client < state.clients.counters["handle"])
-
-    def fresh_device(self) -> dict[str, Any]:
-        """Unknown scalars."""
-        return {name: fresh(name, sort_of(kind)) for name, kind in DEVICE_KINDS.items()}
-
-    def row_facts(self, table: str, view: View, base: Base) -> list[z3.BoolRef]:
-        """See `tables.World`."""
-        index = [each.schema.name for each in self.state.tables].index(table)
-        counters = self.moment.counters[index]
-        facts = [view["handle"] >= 1, view["handle"] < counters["handle"], *base.schema.typed(view)]
-        if table == BUFFER.name:
-            facts += [view["position"] >= 0, view["position"] < counters["position"]]
-            facts += [view["order"] >= 0, view["order"] < counters["order"]]
-        if table == MESSAGE.name:
-            # Seen, so that it is counted.
-            clients: Any = self.moment.versions[0]
-            clients.seen.setdefault(view["client"].get_id(), view["client"])
-        for invariant, template in self.templates:
-            if ROW_TABLE.get(invariant.scope) == table:
-                facts.append(template.of(self.base, view))  # type: ignore[arg-type]
-        if self.previous is not None:
-            old = self.previous
-            version = old.versions[index]
-            facts += [
-                fact
-                for _, fact in row_rely(
-                    table, version.view(view["handle"]), version.alive(view["handle"]),
-                    old.counters[index]["handle"], view,
-                )
-            ]  # fmt: skip
-        if table == CLIENT.name:
-            facts.append(self.push_fact(view, self.base_pushes, self.moment.device["destroyed"]))
-            facts += self._announcement_facts(view)
-        return facts
-
-    def _announcement_facts(self, view: View) -> list[z3.BoolRef]:
-        """What is known of the freed tokens of a client since the entry."""
-        handle = view["handle"]
-        facts = [self.entry.exempt_fact(handle)]
-        if self.naming is not None:
-            now = self.announced(self.moment, view)
-            facts.append(z3.Or(now, self.exempt(handle, self.naming)))
-        return facts
-
-    def push_fact(self, view: View, pushes: list[z3.ArithRef], gone: z3.BoolRef) -> z3.BoolRef:
-        """Who is pushed: by the frames below, or by this one."""
-        handle = view["handle"]
-        mine = z3.Or(*[handle == each for each in pushes])
-        return z3.Or(
-            gone,
-            z3.And(
-                view["pushing"] == z3.Or(self.entry.pushing(handle), mine),
-                z3.Not(z3.And(self.entry.pushing(handle), mine)),
-                self.entry.push_facts(handle),
-            ),
-        )
-
-    def in_order(self, version: Version) -> z3.BoolRef:
-        """Whether the write queue is in order, to be proved: of two arbitrary buffers."""
-        if self.base is not None and version is self.moment.versions[1]:
-            return self.ordered
-        self.state.needs_order = True
-        one, two = version.view(fresh("one")), version.view(fresh("two"))
-        return z3.Implies(
-            z3.And(
-                version.alive(one.handle), version.alive(two.handle),
-                pending(one), pending(two), before(one, two),
-            ),
-            one["order"] < two["order"],
-        )  # fmt: skip
-
-    def flush(self) -> None:
-        """Say what is known of whatever was touched since."""
-        state = self.state
-        while True:
-            size = sum([len(base.touched) + len(base.folds) for base in self._bases()])
-            for base in self._bases():
-                base.bound_folds()
-            for table, fact, done in list(state.universal):
-                for base in self._bases():
-                    if base.schema.name == table:
-                        for key, handle in list(base.touched.items()):
-                            if key not in done:
-                                done.add(key)
-                                state.know(fact(handle))
-            if state.needs_order:
-                self._pair_up()
-            if size == sum([len(base.touched) + len(base.folds) for base in self._bases()]):
-                return
-
-    def _bases(self) -> list[Base]:
-        return [version for version in self.moment.versions if isinstance(version, Base)]
-
-    def _pair_up(self) -> None:
-        for base in self._bases():
-            if base.schema is not BUFFER:
-                continue
-            handles = list(base.touched.items())
-            for first, one in handles:
-                for second, two in handles:
-                    if first != second and (first, second) not in self.pairs:
-                        self.pairs.add((first, second))
-                        left, right = base.view(one), base.view(two)
-                        there = z3.And(
-                            base.alive(one), base.alive(two), pending(left), pending(right)
-                        )
-                        self.state.know(
-                            z3.Implies(
-                                z3.And(self.ordered, there, before(left, right)),
-                                left["order"] < right["order"],
-                            )
-                        )
-                        self.state.know(
-                            z3.Implies(
-                                z3.And(there, left["place"] == right["place"], one != two),
-                                left["position"] != right["position"],
-                            )
-                        )
-
-    def _only_the_writer_completes(self, held: dict[str, Any], old: Version) -> z3.BoolRef:
-        """The rely about how many buffers are written; that it composes is plain."""
-        fewer = written_count(self.state.buffers.version) <= written_count(old)
-        return z3.Implies(z3.Or(held["writing"], held["destroyed"]), fewer)
-
-    def announced(self, moment: Moment, view: View) -> z3.BoolRef:
-        """TOK-3 of a client, were no reset about to announce anything."""
-        for invariant, template in self.templates:
-            if invariant.name == ANNOUNCED:
-                state: Any = BaseState(moment, self.ordered)
-                state.device = _Terms(moment.device | {"announcing": z3.IntVal(0)})
-                return template.of(state, view)
-        return z3.BoolVal(val=True)
-
-    def exempt(self, client: z3.ArithRef, named: "list[Named]") -> z3.BoolRef:
-        """Who need not have been told: who was exempt at the entry, and whom this frame's lists still name."""
-        return z3.Or(self.entry.exempt(client), *[each(client) for each in named])
-
-    def _naming(self, word: str) -> "list[Named] | None":
-        """The lists that name whoever is exempt, as they are now."""
-        if word == "unknown":
-            return None
-        return [each.naming() for each in self.state.lists] if word == "lists" else []
 
     # What is proved
-
-    def held(self) -> z3.ArithRef:
-        """The references that frames hold: those that are in no send queue."""
-        queued = self.state.send_queue.version.fold(lambda _: z3.IntVal(1))
-        return self.state.device.terms["references"] - queued
 
     def rely_claims(self) -> list[Claim]:
         """That the segment did nothing that the frames below rely on not being done."""
@@ -555,7 +129,7 @@ class Cuts:
                 facts.append(("pushes are this frame's", pushed))
             if table.schema is BUFFER:
                 if not writer:
-                    fact = self._only_the_writer_completes(entry, version)
+                    fact = self.only_the_writer_completes(entry, version)
                     claims.append(
                         Claim(f"rely: {ONLY_THE_WRITER_COMPLETES}", ("WR-3", "WR-5"), fact)
                     )
@@ -714,7 +288,7 @@ class Cuts:
                 self.memory[key] = self._who_is_exempt()
         self.broken = frozenset()
         # Nobody whom a frame has told is made exempt again by a call that has returned.
-        self.naming = self._naming(self.memory[key])
+        self.naming = self.named_by(self.memory[key])
         old = Moment.of(self.state)
         held = self.held() - procedure.releases
         device = self.fresh_device()
@@ -787,7 +361,7 @@ class Cuts:
         path.forget()
         path.add(*path.later_facts)
         self.broken = broken
-        self.naming = self._naming(naming)
+        self.naming = self.named_by(naming)
         self._reenter(dict(balance), shaper.left)
         for name in kept:
             state.know(KEPT[name](state))
@@ -843,7 +417,7 @@ class Cuts:
             self.state.know(self.entry.exempt_fact(handle))
             now = self.announced(Moment.of(self.state), version.view(handle))
             for word in ("entry", "lists"):
-                named = self._naming(word)
+                named = self.named_by(word)
                 if self.path.valid(z3.Or(now, self.exempt(handle, named or []))):
                     return word
         return "unknown"
@@ -894,11 +468,6 @@ class Cuts:
 
     def _message_lists(self) -> list[SymMessages]:
         return [each for each in self._locals() if isinstance(each, SymMessages)]
-
-    generator: Any = None
-    turn: Turn | None = None
-    called: Procedure | None = None
-    arguments: tuple[Any, ...] = ()
 
     def _reenter(self, balance: dict[str, Any], left: list[z3.ArithRef]) -> None:
         """After a loop head: any state, as far from any entry as before."""
@@ -987,13 +556,3 @@ class Cuts:
 def bool_of(value: Any) -> z3.BoolRef:
     """The term of a frame's flag."""
     return value.term if isinstance(value, SymBool) else z3.BoolVal(val=bool(value))
-
-
-def freeze(version: Version) -> None:
-    """Nothing more need be known of the bases under a version."""
-    for name in ("parent", "yes", "no"):
-        below = getattr(version, name, None)
-        if below is not None:
-            freeze(below)
-    if isinstance(version, Base):
-        version.frozen = True

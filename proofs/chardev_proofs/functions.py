@@ -25,7 +25,8 @@ from typing import Any, Final, get_args
 import z3
 
 from chardev_proofs.counterexample import Failure, failure
-from chardev_proofs.cuts import Claim, Cuts, Moment, generators
+from chardev_proofs.cuts import Claim, Cuts
+from chardev_proofs.entry import Moment
 from chardev_proofs.explore import (
     Explorer,
     MergeRefused,
@@ -36,6 +37,7 @@ from chardev_proofs.explore import (
 )
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
 from chardev_proofs.moves import marshalled_claims
+from chardev_proofs.reshape import generators
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
 from chardev_proofs.tables import fresh

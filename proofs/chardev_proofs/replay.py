@@ -20,10 +20,11 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.cuts import Claim, generators, write_local
+from chardev_proofs.cuts import Claim
 from chardev_proofs.explore import PathEnd
 from chardev_proofs.functions import FunctionProof, Obligation, Report
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, namespaces
+from chardev_proofs.reshape import generators, write_local
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.values import EngineSignal, deciders, lifted_builtins
 from chardev_proofs.whole_states import (

@@ -17,10 +17,12 @@ from typing import Any, Final
 
 import z3
 
-from chardev_proofs.cuts import Cuts, Moment, generators
+from chardev_proofs.cuts import Cuts
+from chardev_proofs.entry import Moment
 from chardev_proofs.explore import Path, other_names
 from chardev_proofs.lists import SymHandles, SymMessages
 from chardev_proofs.machine import ProcedureCall
+from chardev_proofs.reshape import generators
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.tables import BUFFER, Base, Version, fresh
 from chardev_proofs.values import EngineSignal, SymBool, SymBytes, SymInt

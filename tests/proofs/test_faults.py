@@ -19,6 +19,7 @@ from chardev_proofs import (
     functions,
     lists,
     machine,
+    reshape,
     state,
     tables,
     templates,
@@ -145,7 +146,7 @@ FAULTS: Final = (
     ),
     Fault(
         "locals survive a loop head",
-        cuts.Reshaper, "value", lambda _: lambda _self, value: (value, type(value).__name__),
+        reshape.Reshaper, "value", lambda _: lambda _self, value: (value, type(value).__name__),
         refutes(CountsFurtherThanItsLoop),
     ),
     Fault(

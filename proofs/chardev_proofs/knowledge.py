@@ -1,0 +1,263 @@
+"""What is known of the state after a cut.
+
+Theory of operation
+===================
+A cut replaces the state by an arbitrary one (`Knowledge.replace`).
+Of its scalars the invariants of the device are known at once, and the rely, when the state before is the one that the
+function left.
+Of its rows nothing is said before somebody looks at them: then the invariants about rows, and what the rely says of
+that row, are assumed for this one (`row_facts`).
+What ties rows together, totals and the order of the queue, is said of those that were touched, just before the solver
+is asked (`flush`).
+"""
+
+from typing import Any, Final
+
+import z3
+
+from chardev_proofs.buffers import before, pending
+from chardev_proofs.entry import BaseState, Entry, Moment, Named, Terms
+from chardev_proofs.explore import Path
+from chardev_proofs.machine import Procedure, written_count
+from chardev_proofs.rely import WRITERS_OWN, device_rely, row_rely
+from chardev_proofs.rows import DEVICE_KINDS, sort_of
+from chardev_proofs.state import SymState
+from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, TRUTH, Base, Version, View, fresh
+from chardev_proofs.templates import Template
+from chardev_spec.invariants import Invariant, Scope
+
+ROW_TABLE: Final = {Scope.CLIENT: CLIENT.name, Scope.BUFFER: BUFFER.name}
+
+ANNOUNCED: Final = "freed_tokens_are_announced"
+"""The invariant from which a reset exempts clients for a while."""
+
+
+class Knowledge:
+    """What one run of a function knows; `templates` are the invariants.
+
+    `called` is the procedure that is proved, if it is one.
+    """
+
+    def __init__(
+        self, path: Path, state: SymState, templates: list[tuple[Invariant, Template]]
+    ) -> None:
+        self.path, self.state, self.templates = path, state, templates
+        self.called: Procedure | None = None
+        self.broken: frozenset[str] = frozenset()
+        self.entry = Entry()
+        self.moment = Moment.of(state)
+        self.base: BaseState | None = None
+        self.base_pushes: list[z3.ArithRef] = []
+        self.previous: Moment | None = None
+        # The lists that name whoever is exempt beside those of the entry; None when that is not known.
+        self.naming: list[Named] | None = []
+        self.ordered = fresh("ordered", TRUTH)
+        self.pairs: set[tuple[int, int]] = set()
+        path.before_check = self.flush
+        state.knowledge = self
+
+    def replace(
+        self, device: dict[str, Any], *, rely_on: Moment | None, writer: bool = False
+    ) -> None:
+        """The state becomes another one, of which the invariants are known and, if asked for, the rely."""
+        state = self.state
+        before_it = Moment.of(state)
+        for version in before_it.versions:
+            freeze(version)
+        state.era += 1
+        state.universal.clear()
+        state.needs_order = False
+        state.device.terms.clear()
+        state.device.terms.update(device)
+        for table, limits in zip(state.tables, before_it.counters, strict=True):
+            table.version = Base(table.schema, state)
+            table.counters = {name: fresh(f"next.{table.schema.name}.{name}") for name in limits}
+            for name, limit in table.counters.items():
+                state.know(limit >= limits[name] if rely_on else limit >= 1)
+        self.moment = Moment.of(state)
+        self.base_pushes = list(state.pushes)
+        self.ordered = fresh("ordered", TRUTH)
+        self.pairs = set()
+        self.base = BaseState(self.moment, self.ordered)
+        self.previous = None
+        if self.path.dry():
+            return
+        if rely_on is not None:
+            self.previous = rely_on
+            for name, fact in device_rely(rely_on.device, rely_on.device, device):
+                if not (writer and name in WRITERS_OWN):
+                    state.know(fact)
+            if not writer:
+                state.know(self.only_the_writer_completes(rely_on.device, rely_on.versions[1]))
+        for limit, first in zip(
+            [each["handle"] for each in self.moment.counters], self.entry.limits, strict=True
+        ):
+            state.know(limit >= first)
+        # A procedure's frame is its caller's: it is on the stack already.
+        state.know(device["frames"] == self.entry.terms["frames"] + (0 if self.called else 1))
+        state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
+        for invariant, template in self.templates:
+            if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
+                term = template.of(self.base)  # type: ignore[arg-type]
+                state.know(term)
+        for client in state.pushes:
+            # Touched, so that it is known not to come back once it is gone.
+            state.clients.version.field("leaving", client)
+            state.know(client < state.clients.counters["handle"])
+
+    def fresh_device(self) -> dict[str, Any]:
+        """Unknown scalars."""
+        return {name: fresh(name, sort_of(kind)) for name, kind in DEVICE_KINDS.items()}
+
+    def row_facts(self, table: str, view: View, base: Base) -> list[z3.BoolRef]:
+        """See `tables.World`."""
+        index = [each.schema.name for each in self.state.tables].index(table)
+        counters = self.moment.counters[index]
+        facts = [view["handle"] >= 1, view["handle"] < counters["handle"], *base.schema.typed(view)]
+        if table == BUFFER.name:
+            facts += [view["position"] >= 0, view["position"] < counters["position"]]
+            facts += [view["order"] >= 0, view["order"] < counters["order"]]
+        if table == MESSAGE.name:
+            # Seen, so that it is counted.
+            clients: Any = self.moment.versions[0]
+            clients.seen.setdefault(view["client"].get_id(), view["client"])
+        for invariant, template in self.templates:
+            if ROW_TABLE.get(invariant.scope) == table:
+                facts.append(template.of(self.base, view))  # type: ignore[arg-type]
+        if self.previous is not None:
+            old = self.previous
+            version = old.versions[index]
+            facts += [
+                fact
+                for _, fact in row_rely(
+                    table, version.view(view["handle"]), version.alive(view["handle"]),
+                    old.counters[index]["handle"], view,
+                )
+            ]  # fmt: skip
+        if table == CLIENT.name:
+            facts.append(self.push_fact(view, self.base_pushes, self.moment.device["destroyed"]))
+            facts += self._announcement_facts(view)
+        return facts
+
+    def _announcement_facts(self, view: View) -> list[z3.BoolRef]:
+        """What is known of the freed tokens of a client since the entry."""
+        handle = view["handle"]
+        facts = [self.entry.exempt_fact(handle)]
+        if self.naming is not None:
+            now = self.announced(self.moment, view)
+            facts.append(z3.Or(now, self.exempt(handle, self.naming)))
+        return facts
+
+    def push_fact(self, view: View, pushes: list[z3.ArithRef], gone: z3.BoolRef) -> z3.BoolRef:
+        """Who is pushed: by the frames below, or by this one."""
+        handle = view["handle"]
+        mine = z3.Or(*[handle == each for each in pushes])
+        return z3.Or(
+            gone,
+            z3.And(
+                view["pushing"] == z3.Or(self.entry.pushing(handle), mine),
+                z3.Not(z3.And(self.entry.pushing(handle), mine)),
+                self.entry.push_facts(handle),
+            ),
+        )
+
+    def in_order(self, version: Version) -> z3.BoolRef:
+        """Whether the write queue is in order, to be proved: of two arbitrary buffers."""
+        if self.base is not None and version is self.moment.versions[1]:
+            return self.ordered
+        self.state.needs_order = True
+        one, two = version.view(fresh("one")), version.view(fresh("two"))
+        return z3.Implies(
+            z3.And(
+                version.alive(one.handle), version.alive(two.handle),
+                pending(one), pending(two), before(one, two),
+            ),
+            one["order"] < two["order"],
+        )  # fmt: skip
+
+    def flush(self) -> None:
+        """Say what is known of whatever was touched since."""
+        state = self.state
+        while True:
+            size = sum([len(base.touched) + len(base.folds) for base in self._bases()])
+            for base in self._bases():
+                base.bound_folds()
+            for table, fact, done in list(state.universal):
+                for base in self._bases():
+                    if base.schema.name == table:
+                        for key, handle in list(base.touched.items()):
+                            if key not in done:
+                                done.add(key)
+                                state.know(fact(handle))
+            if state.needs_order:
+                self._pair_up()
+            if size == sum([len(base.touched) + len(base.folds) for base in self._bases()]):
+                return
+
+    def _bases(self) -> list[Base]:
+        return [version for version in self.moment.versions if isinstance(version, Base)]
+
+    def _pair_up(self) -> None:
+        for base in self._bases():
+            if base.schema is not BUFFER:
+                continue
+            handles = list(base.touched.items())
+            for first, one in handles:
+                for second, two in handles:
+                    if first != second and (first, second) not in self.pairs:
+                        self.pairs.add((first, second))
+                        left, right = base.view(one), base.view(two)
+                        there = z3.And(
+                            base.alive(one), base.alive(two), pending(left), pending(right)
+                        )
+                        self.state.know(
+                            z3.Implies(
+                                z3.And(self.ordered, there, before(left, right)),
+                                left["order"] < right["order"],
+                            )
+                        )
+                        self.state.know(
+                            z3.Implies(
+                                z3.And(there, left["place"] == right["place"], one != two),
+                                left["position"] != right["position"],
+                            )
+                        )
+
+    def only_the_writer_completes(self, held: dict[str, Any], old: Version) -> z3.BoolRef:
+        """The rely about how many buffers are written; that it composes is plain."""
+        fewer = written_count(self.state.buffers.version) <= written_count(old)
+        return z3.Implies(z3.Or(held["writing"], held["destroyed"]), fewer)
+
+    def announced(self, moment: Moment, view: View) -> z3.BoolRef:
+        """TOK-3 of a client, were no reset about to announce anything."""
+        for invariant, template in self.templates:
+            if invariant.name == ANNOUNCED:
+                state: Any = BaseState(moment, self.ordered)
+                state.device = Terms(moment.device | {"announcing": z3.IntVal(0)})
+                return template.of(state, view)
+        return z3.BoolVal(val=True)
+
+    def exempt(self, client: z3.ArithRef, named: list[Named]) -> z3.BoolRef:
+        """Who need not have been told: who was exempt at the entry, and whom this frame's lists still name."""
+        return z3.Or(self.entry.exempt(client), *[each(client) for each in named])
+
+    def named_by(self, word: str) -> list[Named] | None:
+        """The lists that name whoever is exempt, as they are now."""
+        if word == "unknown":
+            return None
+        return [each.naming() for each in self.state.lists] if word == "lists" else []
+
+    def held(self) -> z3.ArithRef:
+        """The references that frames hold: those that are in no send queue."""
+        queued = self.state.send_queue.version.fold(lambda _: z3.IntVal(1))
+        return self.state.device.terms["references"] - queued
+
+
+def freeze(version: Version) -> None:
+    """Nothing more need be known of the bases under a version."""
+    for name in ("parent", "yes", "no"):
+        below = getattr(version, name, None)
+        if below is not None:
+            freeze(below)
+    if isinstance(version, Base):
+        version.frozen = True
