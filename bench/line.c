@@ -328,11 +328,12 @@ static void bench_gather(struct device *device, int peer, size_t messages, size_
         start();
         for (size_t i = 0; i < round; i++) pieces[i] = (struct iovec){data, size};
         while (left > 0) {
-            size_t first = (round * size - left) / size;
+            size_t done = round * size - left, first = done / size;
+            pieces[first].iov_len = size - done % size;
             ssize_t taken = writev(device->fd, pieces + first, (int)(round - first));
+            pieces[first].iov_len = size;
             if (taken > 0) {
-                /* Which bytes of a message go out does not matter here; how many do. */
-                left -= (size_t)taken < left ? (size_t)taken : left;
+                left -= (size_t)taken;
             } else if (errno == EAGAIN) {
                 stop();
                 gone += empty(peer, 1);
@@ -342,8 +343,7 @@ static void bench_gather(struct device *device, int peer, size_t messages, size_
             }
         }
         stop();
-        while (empty(peer, 65536) > 0) continue;
-        (void)gone;
+        empty(peer, round * size - gone);
     }
 }
 

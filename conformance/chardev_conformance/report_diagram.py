@@ -135,10 +135,11 @@ def _timers_text(timers: Timers) -> str:
     return f"timers: {', '.join([*retry, *waits]) or 'none'}"
 
 
-def to_svg(rows: Sequence[Message], label: str, failure: str) -> str:
+def to_svg(rows: Sequence[Message], label: str, failure: str, *, numbered: int = 0) -> str:
     """Messages as an SVG element for an HTML page.
 
     `label` is what is read out instead of it; `failure` is told at its end, in a word or two.
+    The first `numbered` arrows that leave a device have numbers, so that a table can speak of them.
     The classes of its elements (`lifeline`, `bar`, `message`, `answer`, `note`, `failure`) get their colours from the
     page.
     """
@@ -153,7 +154,7 @@ def to_svg(rows: Sequence[Message], label: str, failure: str) -> str:
         drawn.append(f'<path class="lifeline" d="M{x} 34V{bottom + 4}"/>')
         name = escape(" ".join(filter(None, lifeline)))
         drawn.append(f'<text class="head" x="{x}" y="24" text-anchor="middle">{name}</text>')
-    texts, begun = list[str](), list[tuple[Message, int]]()
+    texts, begun, left = list[str](), list[tuple[Message, int]](), 0
     for i, row in enumerate(rows):
         y = TOP + ROW * i
         at = _arrow(row, places)
@@ -169,8 +170,12 @@ def to_svg(rows: Sequence[Message], label: str, failure: str) -> str:
                 begun.append((row, y))
             elif row.source.kind == "device" and row.answer:
                 bars.append(_bar(*begun.pop(), y, places))
-        texts.append(_text(style, x, y - 6, row.text))
-        width = max(width, round(x + CHARACTER * min(len(row.text), LONGEST)) + BAR)
+        text = row.text
+        if at is not None and row.source.kind == "device" and left < numbered:
+            left += 1
+            text = f"{left}. {text}"
+        texts.append(_text(style, x, y - 6, text))
+        width = max(width, round(x + CHARACTER * min(len(text), LONGEST)) + BAR)
     bars += [_bar(*each, bottom, places) for each in begun]
     x = places.get(rows[-1].source, 0) + 2 * BAR if rows else 0
     texts.append(_text("failure", x, bottom, failure))

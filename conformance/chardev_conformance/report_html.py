@@ -1,14 +1,17 @@
 """A report as one HTML page that needs nothing else: no script, no font, no network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
 from chardev_conformance.report_diagram import messages, to_svg
 from chardev_conformance.report_junit import printable
+from chardev_conformance.report_states import Standing, states
 from chardev_conformance.results import Verdict
 from chardev_conformance.trace import LEGEND, loads, readable
+from chardev_spec.contract import Contract
+from chardev_spec.profiles import PROFILES
 
 WORDS: Final = {
     Verdict.BROKEN: "broken (a must)",
@@ -93,14 +96,35 @@ def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) 
         "replay": report["again"],
     }
     label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
-    diagram = to_svg(messages(scenario), label, f"{rule} is broken")
+    standings = states(scenario, _machine(report["profile"]))
+    diagram = to_svg(messages(scenario), label, f"{rule} is broken", numbered=len(standings) - 1)
     return (
         f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}'
-        f'<div class="wide" tabindex="0">{diagram}</div>'
+        f'<div class="beside"><div class="wide" tabindex="0">{diagram}</div>{_states(standings)}</div>'
         f"<details><summary>The steps as text</summary>"
         f"<pre>{escape(readable(scenario))}\n\n{escape(LEGEND)}</pre></details>"
         f"<details><summary>The trace, for --replay</summary>"
         f"<pre>{escape(finding['trace'])}</pre></details></article>"
+    )
+
+
+def _machine(profile: str) -> type[Contract]:
+    """The machine that a report was judged by; the contract in place of a profile that is not known here."""
+    return PROFILES[profile if profile in PROFILES else "contract"].machine
+
+
+def _states(standings: Sequence[Standing]) -> str:
+    """What changed in the specification's state from arrow to arrow of the diagram; nothing without a record."""
+    rows = "".join(
+        f'<tr><td class="number">{number}</td><td>{escape(each.at)}'
+        + "".join(f'<div class="why">{escape(change)}</div>' for change in each.changes)
+        + "</td></tr>"
+        for number, each in enumerate(standings, start=1)
+    )
+    return (
+        f'<table class="states"><caption>What it changes in the state</caption>{rows}</table>'
+        if rows
+        else ""
     )
 
 

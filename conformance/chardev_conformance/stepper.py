@@ -25,6 +25,7 @@ from chardev_conformance.scenario_json import (
     step_from_json,
     step_to_json,
 )
+from chardev_conformance.snapshots import HIDDEN, plain
 from chardev_conformance.trace import dumps, loads_all
 from chardev_conformance.walk import Begin, Decision, Moment, Reply, Walk, WalkError, walk
 from chardev_conformance.walk_text import answer_text, call_text, end_text, event_text
@@ -48,9 +49,6 @@ USUAL: Final[dict[str, Any]] = {
     "message": "",
 }
 """What the form for a call proposes."""
-
-HIDDEN: Final = frozenset({"handle", "order"})
-"""Fields that a reader has no use for: they only tell rows apart."""
 
 
 def view(request: str) -> str:
@@ -286,21 +284,13 @@ def _states(here: Walk, before: Walk) -> dict[str, list[dict[str, Any]]]:
             rows.append({
                 "thing": thing,
                 "fields": [
-                    {"name": name, "value": _plain(value), "changed": name not in known or known[name] != value}
+                    {"name": name, "value": plain(value), "changed": name not in known or known[name] != value}
                     for name, value in fields.items()
                     if name not in HIDDEN
                 ],
             })  # fmt: skip
         shown[device] = rows
     return shown
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "empty"
-    return "none" if value is None else str(value)
 
 
 def _invariants(here: Walk) -> list[dict[str, Any]]:

@@ -14,11 +14,12 @@ no more.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from chardev_conformance.refusals import Refusal, refusal
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
+from chardev_conformance.snapshots import snapshot
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
 from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite, ReadOneMsgFromDevice
@@ -295,22 +296,7 @@ class Walk:
         """
         state = self.runners[device].state
         names = {known.value: name for name, known in self.named.items() if known.device == device}
-        queues: dict[int, list[Any]] = {}
-        for entry in state.send_queue:
-            queues.setdefault(entry.client, []).append(entry.message)
-        rows = {"device": asdict(state.device) | {"port": self.port_name(state.device.port)}}
-        for client in state.clients:
-            rows[f"client {client.peer}"] = asdict(client) | {
-                "queue": queues.get(client.handle, [])
-            }
-        for buffer in state.buffers:
-            name = names.get(buffer.handle, f"number {buffer.handle}")
-            rows[f"buffer {name}"] = asdict(buffer) | {
-                "data": buffer.data.hex(),
-                "place": buffer.place.name.lower(),
-                "origin": buffer.origin.name.lower().replace("_", " "),
-            }
-        return rows
+        return snapshot(state, names, self.port_name(state.device.port))
 
     # What holds
 
