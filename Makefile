@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 # The steps share one environment and two processor cores are enough for one of them.
 .NOTPARALLEL:
-.PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants proof-strength hunt fuzz-evidence fuzz-seeds constraints clean
+.PHONY: help check prove test pytest test-newer test-compiled docs bench faults lab mutants spec-mutants proof-strength hunt findings fuzz-evidence fuzz-seeds constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -99,6 +99,9 @@ spec-mutants: $(ENV)/ready-to-test ## look for every machine-made mutant of the 
 
 hunt: $(ENV)/ready-to-test ## hunt for findings in libspice-server for ten minutes; adds them to the page of the docs
 	$(RUN) -m chardev_conformance.spice_server --output docs $(ARGS)
+
+findings: $(ENV)/ready-to-test ## replay each finding in libspice-server that the docs tell of, three times
+	$(RUN) -m chardev_conformance.spice_server --again docs/spice-server $(ARGS)
 
 fuzz-evidence: $(ENV)/ready-to-test ## time to find every seeded defect, campaigns against other ways; writes the page of the docs
 	$(RUN) -m tests.fuzz_evidence --output docs/fuzzing-evidence.rst --method fuzz --method check --method "fuzz --no-seeds" \

@@ -419,6 +419,8 @@ class AgentOwner(OwnedDevice):
             if verdict is Verdict.OK:
                 self.note_capabilities(message.body)
                 client.send("agent-data", message.body.hex())
+            elif verdict is Verdict.ERROR:
+                self.unplug()
             self.body = b""
             self.unref(message)
 

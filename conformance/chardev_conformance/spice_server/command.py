@@ -28,7 +28,7 @@ from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.spice_server.generate import generate
 from chardev_conformance.spice_server.isolation import Isolated, Outcome
 from chardev_conformance.spice_server.judge import Finding, implementation, judge, readable
-from chardev_conformance.spice_server.known import QUIRK, explain, release, witness_of
+from chardev_conformance.spice_server.known import QUIRK, comes_again, explain, release
 from chardev_conformance.spice_server.owner_quirks import Implementation
 from chardev_conformance.spice_server.shrink import shrink
 from chardev_conformance.spice_server.stages import STAGES
@@ -98,10 +98,9 @@ def _replay(path: Path, compared: Implementation, *, deaths: bool) -> Check:
         outcome = process.run(scenario)
     _enter(report, scenario, outcome, compared, deaths=deaths)
     said = finding_of(path)
-    seen = "" if report.finding is None else report.finding.symptom
-    if deaths and said.get("kind") == QUIRK and said.get("symptom") != seen:
-        # The file is a witness of one quirk: that is what is to be seen again, whatever else the contract would say.
-        report.finding = witness_of(str(said.get("symptom")), scenario, outcome) or report.finding
+    if deaths and (report.finding is None or report.finding.to_json() != said):
+        # A file tells of one finding: that is what is to be seen again, whatever else the contract would say.
+        report.finding = comes_again(said, scenario, outcome) or report.finding
     report.scenario = scenario
     return report
 

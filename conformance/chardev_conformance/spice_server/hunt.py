@@ -3,6 +3,7 @@
 Theory of operation
 ===================
 Well-behaved scenarios and wild ones take turns, and are counted apart.
+The seed and the number of a scenario decide it, so a hunt that was interrupted goes on where it was.
 What the library does is compared with what is known of it, the profile of its release; each deviation that the profile
 knows is a finding when a scenario is the first to show it (`known.witness`).
 """
@@ -19,6 +20,7 @@ from chardev_conformance.spice_server.isolation import Isolated, Outcome
 from chardev_conformance.spice_server.judge import CRASH, Finding, compare, judge
 from chardev_conformance.spice_server.known import (
     QUIRK,
+    predictable,
     quirks_and_releases,
     release,
     specified,
@@ -78,17 +80,23 @@ class Campaign:
 
 
 def hunt(
-    seed: int,
+    campaign: Campaign,
     *,
     steps: int | None = None,
     seconds: float | None = None,
     progress: Callable[[Campaign], None] = lambda _: None,
-) -> Campaign:
-    """Hunt until so many steps are made, or so much time has passed."""
-    campaign = Campaign(seed)
+) -> None:
+    """Go on with a campaign until it has made so many steps, or so much time has passed since it began."""
     known = release()
-    unseen = dict(quirks_and_releases())
-    begin = time.monotonic()
+    seen = {found.finding.symptom.partition(":")[0] for found in campaign.found.values()}
+    unseen = {
+        quirk: without
+        for quirk, without in quirks_and_releases().items()
+        if quirk.__name__ not in seen
+    }
+    first = sum(campaign.scenarios.values())
+    begin = time.monotonic() - campaign.seconds
+    campaign.interrupted = False
 
     def wanted() -> bool:
         campaign.seconds = time.monotonic() - begin
@@ -96,29 +104,34 @@ def hunt(
         return (steps is None or made < steps) and (seconds is None or campaign.seconds < seconds)
 
     def scenarios() -> Iterator[Scenario]:
-        for number in count():
+        for number in count(first):
             if not wanted():
                 return
-            yield generate(Random(f"{seed}.{number}"), known, wild=number % 2 == 1)
+            yield generate(Random(f"{campaign.seed}.{number}"), known, wild=number % 2 == 1)
 
     with Isolated() as process, Isolated() as other:
         try:
-            for number, (scenario, outcome) in enumerate(process.run_all(scenarios())):
+            for number, (scenario, outcome) in enumerate(process.run_all(scenarios()), first):
                 wild = number % 2 == 1
+                finding = judge(scenario, outcome, known)
+                if finding is not None and _is_news(campaign, finding, wild=wild):
+                    _keep(campaign, other, known, scenario, finding, wild=wild)
+                elif finding is None or finding.kind == CRASH:
+                    _look_for_quirks(campaign, other, unseen, scenario, outcome, wild=wild)
                 name = "wild" if wild else "well-behaved"
                 campaign.scenarios[name] += 1
                 campaign.steps[name] += len(outcome.observations)
                 campaign.deaths += outcome.died
-                finding = judge(scenario, outcome, known)
-                if finding is not None and finding.key not in campaign.found:
-                    _keep(campaign, other, known, scenario, finding, wild=wild)
-                elif finding is None or finding.kind == CRASH:
-                    _look_for_quirks(campaign, other, unseen, scenario, outcome, wild=wild)
                 progress(campaign)
         except KeyboardInterrupt:
             campaign.interrupted = True
     wanted()
-    return campaign
+
+
+def _is_news(campaign: Campaign, finding: Finding, *, wild: bool) -> bool:
+    """Whether a finding is the first of its kind, or the first that needs no wild peer: that is worse."""
+    known = campaign.found.get(finding.key)
+    return known is None or (known.wild and not wild)
 
 
 def _keep(
@@ -130,9 +143,15 @@ def _keep(
     *,
     wild: bool,
 ) -> None:
-    """Enter a new finding, with its scenario made as small as it gets."""
+    """Enter a new finding, with its scenario made as small as it gets.
+
+    What well-behaved peers showed well-behaved ones show in the end, too: half a message left out breaks the protocol.
+    """
+    keep_protocol = not wild and predictable(scenario)
 
     def shows(smaller: Scenario) -> bool:
+        if keep_protocol and not predictable(smaller):
+            return False
         again = judge(smaller, process.run(smaller), known)
         return again is not None and again.key == finding.key
 
@@ -140,7 +159,9 @@ def _keep(
         return  # a machine that was busy elsewhere, for one: what does not come again is no finding
     small = shrink(scenario, shows, attempts=150)
     again = judge(small, process.run(small), known) or finding
-    campaign.found[finding.key] = Found(again, small, wild, campaign.seconds)
+    before = campaign.found.get(finding.key)
+    seconds = campaign.seconds if before is None else before.seconds
+    campaign.found[finding.key] = Found(again, small, wild, seconds)
 
 
 def _look_for_quirks(

@@ -175,10 +175,11 @@ def _death(scenario: Scenario, outcome: Outcome) -> Finding:
     step = scenario.steps[min(number, len(scenario.steps) - 1)]
     said = [line for line in outcome.said if _TELLING.search(line)]
     text = _normalised(said[-1]) if said else ""
-    symptom = f"{outcome.end}: {text}" if text else f"{outcome.end} at {step.do}"
-    return _finding(
-        CRASH, step, number + 1, (_rule_of(scenario, step),), symptom, "the server goes on", symptom
-    )
+    seen = f"{outcome.end}: {text}" if text else f"{outcome.end} at {step.do}"
+    # A use of freed memory is a segmentation fault or an abort by the heap's checks, as the memory happens to lie.
+    symptom = text if text.startswith("fault in") else seen
+    rules = (_rule_of(scenario, step),)
+    return _finding(CRASH, step, number + 1, rules, symptom, "the server goes on", seen)
 
 
 _TELLING: Final = re.compile(
@@ -190,7 +191,8 @@ _TELLING: Final = re.compile(
 def _normalised(line: str) -> str:
     """Without numbers that a peer chose, and without the folder of the source."""
     line = re.sub(r"allocate \d+ bytes", "allocate as many bytes as it was told", line)
-    line = re.sub(r"(version|size) \d+", r"\1 N", line)
+    line = re.sub(r"(version|size|magic) \d+( \(\D+\d+\))?", r"\1 N", line)
+    line = re.sub(r", at [0-9a-f]+$", "", line)
     return re.sub(r"\S*/(\S+\.(c|cpp|h):\d+)", r"\1", line)
 
 

@@ -7,13 +7,14 @@ does.
 So whether the library has it is not read off what the contract would show, which many quirks change at once.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from chardev_conformance.spice_server.isolation import Outcome
-from chardev_conformance.spice_server.judge import Finding, compare
+from chardev_conformance.spice_server.judge import Finding, compare, judge
 from chardev_conformance.spice_server.observation import Observation
 from chardev_conformance.spice_server.owner_quirks import OWNER_QUIRKS, Implementation
 from chardev_conformance.spice_server.specified import UnpredictableError
@@ -72,12 +73,20 @@ def _summary(quirk: type) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def witness_of(symptom: str, scenario: Scenario, outcome: Outcome) -> Finding | None:
-    """The finding again that a file says its scenario is a witness of."""
-    for quirk, without in quirks_and_releases().items():
-        if symptom.startswith(f"{quirk.__name__}:"):
-            return witness(quirk, without, scenario, outcome)
-    return None
+def comes_again(said: Mapping[str, Any], scenario: Scenario, outcome: Outcome) -> Finding | None:
+    """The finding that a file says its scenario shows, if this outcome shows it.
+
+    Whatever else the contract would say of the scenario: a crash often comes after a deviation that is known.
+    """
+    if said.get("kind") != QUIRK:
+        finding = judge(scenario, outcome, release())
+    elif compare(scenario, outcome, release()) is None:
+        name = str(said.get("symptom")).partition(":")[0]
+        chosen = [item for item in quirks_and_releases().items() if item[0].__name__ == name]
+        finding = witness(*chosen[0], scenario, outcome) if chosen else None
+    else:
+        finding = None
+    return finding if finding is not None and finding.symptom == said.get("symptom") else None
 
 
 def explain(scenario: Scenario, outcome: Outcome, difference: Finding) -> Finding:
@@ -100,3 +109,19 @@ def specified(implementation: Implementation, scenario: Scenario) -> list[Observ
     with suppress(UnpredictableError, ContractError):
         seen.extend(world.perform(step) for step in scenario.steps)
     return seen
+
+
+def predictable(scenario: Scenario) -> bool:
+    """Whether the specification says of every step what comes next: nobody breaks the protocol.
+
+    What the release dies of is no state to go on from, and the last step of such a scenario may lead nowhere.
+    """
+    world = release().world(scenario.stage)
+    try:
+        for step in scenario.steps:
+            world.perform(step)
+    except UnpredictableError:
+        return False
+    except Exception:  # noqa: BLE001 - a specification that was led where the library dies
+        return True
+    return True

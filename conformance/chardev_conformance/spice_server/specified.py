@@ -32,6 +32,9 @@ from chardev_spec.contract import Contract
 MIGRATION_MS: Final = 10_000
 """How long a client may take to connect, and to leave."""
 
+RECEIVE_MOST: Final = 4096 + 11 * 2048
+"""The largest message besides data, in bytes: migration data with a whole window in it fits."""
+
 _MESSAGE_HEADER: Final = struct.Struct("<HI")
 
 
@@ -278,6 +281,8 @@ class SpecifiedWorld:
             case "connect":
                 if len(clients) != 1 or server.connecting:
                     raise UnpredictableError("a migration without one client, or inside another")
+                if not clients[0].greeted:
+                    raise UnpredictableError("a migration of a client that has not arrived yet")
                 server.connecting = True
                 server.deadline_ms = self.now_ms + MIGRATION_MS
                 clients[0].send("migrate-begin-seamless")
@@ -416,6 +421,8 @@ class SpecifiedWorld:
             return server.ports[port].buffer_for(size)
         if kind not in _KNOWN:
             raise UnpredictableError(f"a message of type {kind}")
+        if size > RECEIVE_MOST:
+            raise UnpredictableError(f"a message of {size:,} bytes")
         return True
 
     def _handle(self, name: str, partial: Partial, body: bytes) -> None:
