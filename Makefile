@@ -107,8 +107,9 @@ fuzz-evidence: $(ENV)/ready-to-test ## time to find every seeded defect, campaig
 	$(RUN) -m tests.fuzz_evidence --output docs/fuzzing-evidence.rst --method fuzz --method check --method "fuzz --no-seeds" \
 		--method "fuzz (C)" --method "check (C)" --method Hypothesis $(ARGS)
 
-fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification
+fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification, and put them in order
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz
+	$(RUN) tools/rank_fuzz_seeds.py conformance/chardev_conformance/fuzzing/seeds.jsonl.xz
 
 proof-strength: $(ENV)/ready-to-test ## let proofs and random calls look for quirks and mutants of the specification: an hour
 	$(RUN) -m tests.proof_strength --output docs/proof-strength.rst $(ARGS)

@@ -30,21 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seeds", type=int, default=5, metavar="N", help="runs a defect")
     add("--seconds", type=float, default=60.0, help="processor time after which it is missed")
     options = parser.parse_args(arguments)
-    results = read(options.results)
-    done = {(each["method"], each["defect"], each["seed"]) for each in results}
+    done = {(each["method"], each["defect"], each["seed"]) for each in read(options.results)}
     # A new process now and then: what leaks ends with it.
     pool = multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=20)
     for method in options.method:
-        for seed in range(1, options.seeds + 1):
-            for name in names(method)[:: options.every]:
-                if (method, name, seed) in done:
-                    continue
-                spent = pool.apply(METHODS[method], (name, seed, options.seconds))
-                line = {"method": method, "defect": name, "seed": seed, "spent": spent}
-                with options.results.open("a", encoding="utf-8") as file:
+        for name in names(method)[:: options.every]:
+            seeds = [
+                seed for seed in range(1, options.seeds + 1) if (method, name, seed) not in done
+            ]
+            results = pool.apply(METHODS[method], (name, seeds, options.seconds))
+            with options.results.open("a", encoding="utf-8") as file:
+                for seed, spent in zip(seeds, results, strict=True):
+                    line = {"method": method, "defect": name, "seed": seed, "spent": spent}
                     file.write(json.dumps(line | {"limit": options.seconds}) + "\n")
-                if sys.stderr.isatty():
-                    print(f"\r{method}, {seed}, {name}: {spent}\x1b[K", end="", file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\r{method}, {name}: {results}\x1b[K", end="", file=sys.stderr)
     pool.terminate()
     if options.output is not None:
         options.output.write_text(page(read(options.results)), encoding="utf-8")

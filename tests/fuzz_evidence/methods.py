@@ -1,4 +1,4 @@
-"""The ways of looking for a defect; each says how much processor time it took, None when it did not find it."""
+"""The ways of looking for a defect; each says what finding it took, None when it did not find it."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,11 +29,14 @@ ROOT: Final = Path(__file__).parents[2]
 SECONDS_PER_STEP: Final = 2.0
 """Processor time after which a call of the device is endless."""
 
-Hunt = Callable[[TargetFactory, int, float], bool]
-"""Looks for a difference, with a seed, for so many seconds at most; whether there is one."""
+Hunt = Callable[[TargetFactory, int, float], int | None]
+"""Looks for a difference, with a seed, for so many seconds at most; the calls that it took, None when there is none."""
+
+Spent = tuple[float, int] | None
+"""Processor time in seconds, and calls, until it was found; None when it was not."""
 
 
-def at_random(target: TargetFactory, seed: int, seconds: float) -> bool:
+def at_random(target: TargetFactory, seed: int, seconds: float) -> int | None:
     """``chardev check``."""
     report = run_campaign(
         target,
@@ -43,18 +46,18 @@ def at_random(target: TargetFactory, seed: int, seconds: float) -> bool:
         shrinks=False,
         seconds_per_step=SECONDS_PER_STEP,
     )
-    return bool(report.found)
+    return report.statistics.calls if report.found else None
 
 
-def guided(target: TargetFactory, seed: int, seconds: float, *, seeded: bool = True) -> bool:
+def guided(target: TargetFactory, seed: int, seconds: float, *, seeded: bool = True) -> int | None:
     """``chardev fuzz``."""
     campaign = Campaign(Plan(None, seed), own_seeds() if seeded else ())
     executor = Executor(target, seconds_per_step=SECONDS_PER_STEP)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if campaign.commit(executor.execute(campaign.next_order())) is not None:
-            return True
-    return False
+            return campaign.calls
+    return None
 
 
 HUNTS: Final[dict[str, Hunt]] = {
@@ -64,23 +67,31 @@ HUNTS: Final[dict[str, Hunt]] = {
 }
 
 
-def in_python(hunt: Hunt, name: str, seed: int, seconds: float) -> float | None:
-    """Look for a defect of the bundled device."""
+def in_python(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
+    """Look for a defect of the bundled device, with each seed."""
     package = load(next(each for each in DEFECTS if each.name == name))
-    begin = time.process_time()
-    found = hunt(partial(DeviceTarget, package=package), seed, seconds)
-    return time.process_time() - begin if found else None
+    target = partial(DeviceTarget, package=package)
+    return [_timed(partial(hunt, target, seed, seconds), time.process_time) for seed in seeds]
 
 
-def in_c(hunt: Hunt, name: str, seed: int, seconds: float) -> float | None:
-    """Look for a defect of the device in C; what its process takes counts as well."""
+def in_c(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
+    """Look for a defect of the device in C, with each seed; what its process takes counts as well."""
     defect = next(each for each in C_DEFECTS if each.name == name)
+    patience = 5.0 if defect.sanitized else 1.0
+
+    def look(seed: int) -> int | None:
+        with open_target(f"c:{library}", seconds=patience) as opened:
+            return hunt(opened.factory, seed, seconds)
+
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         library = build(Path(folder), defect)
-        begin = _all_time()
-        with open_target(f"c:{library}", seconds=5.0 if defect.sanitized else 1.0) as opened:
-            found = hunt(opened.factory, seed, seconds)
-        return _all_time() - begin if found else None
+        return [_timed(partial(look, seed), _all_time) for seed in seeds]
+
+
+def _timed(look: Callable[[], int | None], clock: Callable[[], float]) -> Spent:
+    begin = clock()
+    calls = look()
+    return None if calls is None else (clock() - begin, calls)
 
 
 def _all_time() -> float:
@@ -89,22 +100,22 @@ def _all_time() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def by_hypothesis(name: str, seed: int, seconds: float) -> float | None:
+MACHINE: Final = "tests/fuzz_evidence/test_machine.py"
+
+
+def by_hypothesis(name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
     """Hypothesis's stateful engine as it comes, under pytest."""
-    machine = "tests/fuzz_evidence/test_machine.py"
-    options = ["-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
-    return _machine([sys.executable, "-m", "pytest", "-q", *options, machine], name, seconds)
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", MACHINE]
+    return [_machine([*pytest, f"--hypothesis-seed={seed}"], name, seconds) for seed in seeds]
 
 
-def by_hypofuzz(name: str, _seed: int, seconds: float) -> float | None:
+def by_hypofuzz(name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
     """HypoFuzz, as it comes, with one process; it takes no seed."""
-    machine = "tests/fuzz_evidence/test_machine.py"
-    return _machine(
-        ["hypothesis", "fuzz", "-n", "1", "--no-dashboard", "--", machine], name, seconds
-    )
+    fuzz = ["hypothesis", "fuzz", "-n", "1", "--no-dashboard", "--", MACHINE]
+    return [_machine(fuzz, name, seconds) for _ in seeds]
 
 
-def _machine(arguments: list[str], name: str, seconds: float) -> float | None:
+def _machine(arguments: list[str], name: str, seconds: float) -> Spent:
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         result = Path(folder) / "result"
         environment = os.environ | {
@@ -131,11 +142,11 @@ def _machine(arguments: list[str], name: str, seconds: float) -> float | None:
         process.wait()
         if not result.exists():
             return None
-        spent = float(result.read_text(encoding="utf-8").split()[0])
-        return spent if spent <= seconds else None
+        spent, calls, *_ = result.read_text(encoding="utf-8").split()
+        return (float(spent), int(calls)) if float(spent) <= seconds else None
 
 
-METHODS: Final[dict[str, Callable[[str, int, float], float | None]]] = {
+METHODS: Final[dict[str, Callable[[str, Sequence[int], float], list[Spent]]]] = {
     **{name: partial(in_python, hunt) for name, hunt in HUNTS.items()},
     "Hypothesis": by_hypothesis,
     "HypoFuzz": by_hypofuzz,

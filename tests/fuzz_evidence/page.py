@@ -1,8 +1,9 @@
 """The page of the docs with what was measured."""
 
+import math
 import statistics
 from collections import defaultdict
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 INTRODUCTION: Final = """\
 Time to find seeded defects
@@ -29,80 +30,101 @@ Chosen by chance's own figures, these flatter the other ways a little.
 A campaign is twice as fast there with the scenarios that come with it, and no faster without them.
 """
 
+Spent: TypeAlias = dict[str, dict[str, list[tuple[float, float]]]]
+"""Of each way and defect, the seconds and the calls of each run; those of a miss are the limit, and endless."""
+
 FEWEST: Final = 5
 """A median over fewer says nothing."""
 
 
 def page(results: list[dict[str, Any]]) -> str:
     """The page."""
-    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    spent: Spent = defaultdict(lambda: defaultdict(list))
     limits: dict[str, float] = {}
     for each in results:
-        limit = each["limit"]
-        spent = each["spent"]
-        times[each["method"]][each["defect"]].append(limit if spent is None else spent)
-        limits[each["method"]] = limit
+        limit = limits[each["method"]] = each["limit"]
+        seconds, calls = each["spent"] or (limit, math.inf)
+        spent[each["method"]][each["defect"]].append((seconds, calls))
     lines = [INTRODUCTION]
     for title, suffix in (("The bundled device", ""), ("The device in C", " (C)")):
-        methods = [name for name in times if name.endswith("(C)") == bool(suffix)]
+        methods = [name for name in spent if name.endswith("(C)") == bool(suffix)]
         if methods:
-            lines += [title, "-" * len(title), "", *_table(methods, times, limits, suffix), ""]
+            lines += [title, "-" * len(title), "", *_table(methods, spent, limits, suffix), ""]
     return "\n".join(lines)
 
 
-def _table(
-    methods: list[str],
-    times: dict[str, dict[str, list[float]]],
-    limits: dict[str, float],
-    suffix: str,
-) -> list[str]:
+def _table(methods: list[str], spent: Spent, limits: dict[str, float], suffix: str) -> list[str]:
     rows: list[tuple[str, ...]] = [
         (
             "Way",
             "Defects",
             "Runs each",
             "Median, s",
+            "Median, calls",
             "90 %, s",
             "Missed",
             "``fuzz`` faster",
+            "in calls",
             "Hard, s",
         )
     ]
-    ours = _medians(times.get("fuzz" + suffix, {}))
-    chance = _medians(times.get("check" + suffix, {}))
+    ours = spent.get("fuzz" + suffix, {})
+    chance = {name: runs[0] for name, runs in _medians(spent.get("check" + suffix, {})).items()}
     hard = sorted(chance, key=lambda name: -chance[name])[: len(chance) // 10]
     for method in methods:
-        medians = _medians(times[method])
-        values = sorted(medians.values())
+        medians = _medians(spent[method])
+        seconds = sorted(each[0] for each in medians.values())
         limit = limits[method]
-        missed = sum(value >= limit for value in values)
-        both = [name for name in medians if name in ours]
-        factor = "-"
-        if both and method != "fuzz" + suffix:
-            one = statistics.median(medians[name] for name in both)
-            factor = f"{one / statistics.median(ours[name] for name in both):.1f} times"
+        compared = method != "fuzz" + suffix
         rows.append(
             (
                 f"``{method.removesuffix(suffix)}``",
-                str(len(values)),
-                str(max(map(len, times[method].values()))),
-                f"{statistics.median(values):.3f}",
-                f"{values[int(len(values) * 0.9)]:.2f}",
-                f"{missed} in {limit:g} s",
-                factor,
-                f"{statistics.median(medians[name] for name in hard):.3f}"
+                str(len(medians)),
+                str(max(map(len, spent[method].values()))),
+                f"{statistics.median(seconds):.3f}",
+                _number(statistics.median(each[1] for each in medians.values())),
+                f"{seconds[int(len(seconds) * 0.9)]:.2f}",
+                f"{sum(each >= limit for each in seconds)} in {limit:g} s",
+                _ratio(spent[method], ours, 0) if compared else "-",
+                _ratio(spent[method], ours, 1) if compared else "-",
+                f"{statistics.median(medians[name][0] for name in hard):.3f}"
                 if len(hard) >= FEWEST and medians.keys() >= set(hard)
                 else "-",
             )
         )
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in rows:
-        lines += [
-            f"   {mark} {cell}" for mark, cell in zip(["* -", *["  -"] * 9], row, strict=False)
-        ]
+        marks = ["* -", *["  -"] * (len(row) - 1)]
+        lines += [f"   {mark} {cell}" for mark, cell in zip(marks, row, strict=True)]
     return lines
 
 
-def _medians(defects: dict[str, list[float]]) -> dict[str, float]:
-    """The median time of each defect."""
-    return {name: statistics.median(spent) for name, spent in defects.items()}
+def _medians(defects: dict[str, list[tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """The median seconds and calls of each defect."""
+    return {
+        name: (
+            statistics.median(each[0] for each in runs),
+            statistics.median(each[1] for each in runs),
+        )
+        for name, runs in defects.items()
+    }
+
+
+def _ratio(
+    theirs: dict[str, list[tuple[float, float]]],
+    ours: dict[str, list[tuple[float, float]]],
+    which: int,
+) -> str:
+    """How many times as much they take in the median, of the defects that both were run on."""
+    one, two = _medians(theirs), _medians(ours)
+    both = one.keys() & two.keys()
+    if not both:
+        return "-"
+    ratio = statistics.median(one[name][which] for name in both) / statistics.median(
+        two[name][which] for name in both
+    )
+    return "-" if math.isinf(ratio) else f"{ratio:.1f} times"
+
+
+def _number(calls: float) -> str:
+    return "-" if math.isinf(calls) else f"{calls:,.0f}"

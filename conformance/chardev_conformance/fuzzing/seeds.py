@@ -9,9 +9,10 @@ from chardev_conformance.fuzzing.orders import bare
 from chardev_conformance.trace import load_all
 
 SEEDS: Final = Path(__file__).parent / "seeds.jsonl.xz"
-"""Short scenarios that together reach much of the specification, those that reach most for their length first.
+"""Short scenarios that together reach much of the specification, those that find most of its mutants for their length
+first.
 
-``make fuzz-seeds`` distils them from the specification alone, run against itself.
+``make fuzz-seeds`` distils them from the specification alone, run against itself and against machine-made mutants.
 """
 
 
