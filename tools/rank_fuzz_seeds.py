@@ -16,7 +16,7 @@ from typing import Final
 
 from chardev_conformance.adapters.specification import SpecificationTarget
 from chardev_conformance.fuzzing.orders import Executor, Order, Outcome, bare
-from chardev_conformance.fuzzing.seeds import own_seeds
+from chardev_conformance.fuzzing.seeds import read_seeds
 from chardev_conformance.lockstep import Script
 from chardev_conformance.scenario import Scenario
 from chardev_conformance.scripts import RandomScript, random_scenario
@@ -103,7 +103,7 @@ def ranked(costs: list[int], found: list[set[int]]) -> list[int]:
 
 def main(file: Path) -> None:
     """Write the file."""
-    seeds, reference = own_seeds(), _executor(Contract)
+    seeds, reference = read_seeds([str(file)]), _executor(Contract)
     shorts = [bare(reference.execute(_Short(i, 0)).performed) for i in range(CANDIDATES)]
     traces = [*seeds, *shorts]
     candidates = [(each, reference.execute(Order(i, 0, each))) for i, each in enumerate(traces)]
