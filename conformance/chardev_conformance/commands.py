@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chardev_conformance.adapters.stdio import ANSWER_SECONDS
-from chardev_conformance.report import to_json, to_text, verdict
+from chardev_conformance.report import to_json, to_text
 from chardev_conformance.report_html import to_html
 from chardev_conformance.report_junit import to_junit
 from chardev_conformance.results import Report
@@ -96,11 +96,15 @@ def _printed(options: argparse.Namespace) -> list[str]:
 def tell(
     options: argparse.Namespace, report: Report, target: str, profile: Profile, again: str = ""
 ) -> int:
-    """Print the report, write the files that were asked for; the exit status."""
+    """Print a report of calls, write the files that were asked for; the exit status."""
     data = to_json(report, target=target, profile=profile, again=again)
+    return deliver(options, data, to_text(report, target=target, profile=profile, again=again))
+
+
+def deliver(options: argparse.Namespace, data: dict[str, Any], text: str) -> int:
+    """Print a report, which is there as JSON data and as text, write the files that were asked for; the exit status."""
     printed = _printed(options)
     if not printed:
-        text = to_text(report, target=target, profile=profile, again=again)
         sys.stdout.write(text + "\n")
     for form, (_, write_form) in FORMS.items():
         path = getattr(options, form)
@@ -108,7 +112,7 @@ def tell(
             sys.stdout.write(write_form(data))
         elif path is not None:
             write(path, write_form(data))
-    return {"broken": FINDING, "holds": HOLDS}.get(verdict(report), COULD_NOT_RUN)
+    return {"broken": FINDING, "holds": HOLDS}.get(data["verdict"], COULD_NOT_RUN)
 
 
 def save(path: Path, report: Report, target: str, profile: Profile) -> None:

@@ -246,6 +246,14 @@ class Statistics:
             pair = (before, transition)
             self.pairs[pair] = self.pairs.get(pair, 0) + 1
 
+    def counting(self, machine: type[Contract]) -> type[Contract]:
+        """The machine, with every function that runs counted in `functions`."""
+        if machine not in self.machines:
+            coverage = _Coverage()
+            coverage.functions = self.functions
+            self.machines[machine] = coverage.machine(machine)
+        return self.machines[machine]
+
 
 class Lockstep:
     """One run of an implementation against the spec.
@@ -265,12 +273,7 @@ class Lockstep:
     ) -> None:
         self.script = script
         self.statistics = statistics or Statistics()
-        machines = self.statistics.machines
-        if machine not in machines:
-            coverage = _Coverage()
-            coverage.functions = self.statistics.functions
-            machines[machine] = coverage.machine(machine)
-        self.machine = machines[machine]
+        self.machine = self.statistics.counting(machine)
         # A release breaks rules: that is what its quirks are. Only the contract itself has to keep them.
         self._invariants = machine is Contract
         self.performed = Scenario(dict(scenario.ports), scenario.moves_per_call)

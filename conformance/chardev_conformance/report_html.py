@@ -9,6 +9,9 @@ from chardev_conformance.report_diagram import messages, to_svg
 from chardev_conformance.report_junit import printable
 from chardev_conformance.report_states import Standing, states
 from chardev_conformance.results import Verdict
+from chardev_conformance.spice_server.steps import is_trace as is_server_trace
+from chardev_conformance.spice_server.steps import loads as server_loads
+from chardev_conformance.spice_server.steps import readable as steps_text
 from chardev_conformance.trace import LEGEND, loads, readable
 from chardev_spec.contract import Contract
 from chardev_spec.profiles import PROFILES
@@ -86,7 +89,6 @@ def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) 
     """One finding of a report, at that anchor of the page."""
     rule, *others = finding["rules"]
     title = next(each["title"] for each in report["rules"] if each["rule"] == rule)
-    scenario = loads(finding["trace"], anchor)
     facts = {
         "vector": finding["name"],
         "where": finding["where"] or "after the last step",
@@ -95,17 +97,33 @@ def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) 
         "see also": ", ".join(others),
         "replay": report["again"],
     }
-    label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
-    standings = states(scenario, _machine(report["profile"]))
-    diagram = to_svg(messages(scenario), label, f"{rule} is broken", numbered=len(standings) - 1)
+    shown, steps = (_server_steps if is_server_trace(finding["trace"]) else _calls)(
+        finding, report, anchor
+    )
     return (
-        f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}'
-        f'<div class="beside"><div class="wide" tabindex="0">{diagram}</div>{_states(standings)}</div>'
-        f"<details><summary>The steps as text</summary>"
-        f"<pre>{escape(readable(scenario))}\n\n{escape(LEGEND)}</pre></details>"
+        f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}{shown}'
+        f"<details><summary>The steps as text</summary><pre>{escape(steps)}</pre></details>"
         f"<details><summary>The trace, for --replay</summary>"
         f"<pre>{escape(finding['trace'])}</pre></details></article>"
     )
+
+
+def _calls(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) -> tuple[str, str]:
+    """The sequence diagram of calls with the state beside it, and the calls as text."""
+    rule = finding["rules"][0]
+    scenario = loads(finding["trace"], anchor)
+    label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
+    standings = states(scenario, _machine(report["profile"]))
+    diagram = to_svg(messages(scenario), label, f"{rule} is broken", numbered=len(standings) - 1)
+    shown = f'<div class="beside"><div class="wide" tabindex="0">{diagram}</div>{_states(standings)}</div>'
+    return shown, f"{readable(scenario)}\n\n{LEGEND}"
+
+
+def _server_steps(
+    finding: Mapping[str, Any], _report: Mapping[str, Any], anchor: str
+) -> tuple[str, str]:
+    """What peers, ports and the host did to a server: no diagram, as nobody sees the calls inside it."""
+    return "", steps_text(server_loads(finding["trace"], anchor))
 
 
 def _machine(profile: str) -> type[Contract]:

@@ -1,99 +1,66 @@
 """``chardev check spice-server``: the real library against the contract, or against the profile of its release."""
 
 import argparse
-import json
 import shlex
-import sys
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from random import Random, SystemRandom
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from chardev_conformance.commands import (
-    COULD_NOT_RUN,
-    FINDING,
-    HOLDS,
     UsageError,
     check_report_options,
     check_writable,
+    deliver,
     write,
 )
+from chardev_conformance.lockstep import Statistics
 from chardev_conformance.progress import Progress
 from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.spice_server.generate import generate
 from chardev_conformance.spice_server.isolation import Isolated, Outcome
-from chardev_conformance.spice_server.judge import Finding, implementation, judge, readable
-from chardev_conformance.spice_server.known import QUIRK, comes_again, explain, release
+from chardev_conformance.spice_server.judge import Finding, implementation, judge
+from chardev_conformance.spice_server.known import comes_again, explain, release
 from chardev_conformance.spice_server.owner_quirks import Implementation
+from chardev_conformance.spice_server.report import TARGET, Check, to_json, to_text
 from chardev_conformance.spice_server.shrink import shrink
-from chardev_conformance.spice_server.stages import STAGES
+from chardev_conformance.spice_server.stages import AGENT, STAGES
 from chardev_conformance.spice_server.steps import Scenario, dumps, finding_of, load
 from chardev_spec.profiles import Profile
-from chardev_spec.rules import RULES
 
-TARGET: Final = "spice-server"
 STEPS: Final = 5_000
 """Steps of a check by default."""
-
-NOT_TESTED: Final = (
-    "single calls of the API (what is compared is what peers, ports and timers see)",
-    "exceptions in callbacks",
-    "extensions",
-)
-
-
-@dataclass(slots=True)
-class Check:
-    """What a check did."""
-
-    seed: int | None
-    scenarios: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    processor_seconds: float = 0.0
-    """Of this process and those of the library together: a busy machine makes them no more."""
-    deaths: Counter[str] = field(default_factory=Counter)
-    """How many scenarios ended with the process, by what it died of."""
-    finding: Finding | None = None
-    scenario: Scenario | None = None
-    interrupted: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """``broken`` with a finding, ``interrupted`` when ended early, else ``holds``."""
-        if self.finding is not None:
-            return "broken"
-        return "interrupted" if self.interrupted else "holds"
 
 
 def run(options: argparse.Namespace, profile: Profile) -> int:
     """Perform the command; the exit status."""
-    for name in ("port", "lacks", "first", "keep_going", "junit", "html"):
+    for name in ("port", "lacks", "first", "keep_going"):
         if getattr(options, name, None):
             option = {"first": "from"}.get(name, name).replace("_", "-")
             raise UsageError(f"--{option} is not for the target {TARGET}")
     check_report_options(options)
     check_writable(options.save)
+    statistics = Statistics()
     compared = implementation(profile)
+    compared = replace(compared, machine=statistics.counting(compared.machine))
     # The release is compared as far as it lives; the contract wants it to live on.
     deaths = not profile.quirks
     if options.replay is not None:
-        report = _replay(options.replay, compared, deaths=deaths)
+        report = _replay(options.replay, statistics, compared, deaths=deaths)
     else:
-        report = _campaign(options, compared, deaths=deaths)
+        report = _campaign(options, statistics, compared, deaths=deaths)
     return _tell(options, profile, report)
 
 
-def _replay(path: Path, compared: Implementation, *, deaths: bool) -> Check:
+def _replay(path: Path, statistics: Statistics, compared: Implementation, *, deaths: bool) -> Check:
     scenario = load(path)
     if scenario.stage not in STAGES:
         raise ScenarioError(f"there is no stage {scenario.stage!r}; known are {', '.join(STAGES)}")
-    report = Check(None)
+    report = Check(None, statistics)
     with Isolated() as process:
         outcome = process.run(scenario)
     _enter(report, scenario, outcome, compared, deaths=deaths)
@@ -109,6 +76,9 @@ def _enter(
     report: Check, scenario: Scenario, outcome: Outcome, compared: Implementation, *, deaths: bool
 ) -> None:
     report.scenarios += 1
+    report.owners |= {
+        "DEV-2" if port.kind == AGENT else "DEV-1" for port in STAGES[scenario.stage].ports.values()
+    }
     report.steps += len(outcome.observations)
     finding = judge(scenario, outcome, compared, deaths=deaths)
     if finding is not None:
@@ -117,10 +87,16 @@ def _enter(
         report.deaths[outcome.end] += 1
 
 
-def _campaign(options: argparse.Namespace, compared: Implementation, *, deaths: bool) -> Check:
+def _campaign(
+    options: argparse.Namespace,
+    statistics: Statistics,
+    compared: Implementation,
+    *,
+    deaths: bool,
+) -> Check:
     seed = SystemRandom().randrange(2**32) if options.seed is None else int(options.seed)
     steps = options.steps or STEPS
-    report = Check(seed)
+    report = Check(seed, statistics)
     bar = Progress(steps, "steps")
     begin, begin_processor = monotonic(), _processor_seconds()
 
@@ -181,73 +157,4 @@ def _tell(options: argparse.Namespace, profile: Profile, report: Check) -> int:
         command = ["chardev", "check", TARGET, "--profile", profile.name]
         again = shlex.join([*command, "--replay", str(options.save)])
     data = to_json(report, profile, again)
-    if str(options.json) == "-":
-        sys.stdout.write(json.dumps(data, indent=2) + "\n")
-    else:
-        sys.stdout.write(to_text(report, profile, again))
-        if options.json is not None:
-            write(options.json, json.dumps(data, indent=2) + "\n")
-    return {"broken": FINDING, "holds": HOLDS}.get(report.verdict, COULD_NOT_RUN)
-
-
-def to_json(report: Check, profile: Profile, again: str) -> dict[str, Any]:
-    """The report as JSON data."""
-    return {
-        "format": "chardev-spice-server-report",
-        "version": 1,
-        "target": TARGET,
-        "profile": profile.name,
-        "verdict": report.verdict,
-        "seed": report.seed,
-        "scenarios": report.scenarios,
-        "steps": report.steps,
-        "seconds": round(report.seconds, 3),
-        "processor_seconds": round(report.processor_seconds, 3),
-        "deaths": dict(report.deaths),
-        "not_tested": [*NOT_TESTED],
-        "finding": None if report.finding is None else report.finding.to_json(),
-        "again": again or None,
-    }
-
-
-def to_text(report: Check, profile: Profile, again: str) -> str:
-    """The report as text."""
-    lines = []
-    if report.finding is not None and report.scenario is not None:
-        finding = report.finding
-        others = ", ".join(finding.rules[1:])
-        lines += [
-            readable(report.scenario),
-            "",
-            f"rule         {finding.rules[0]} ({RULES[finding.rules[0]].title})"
-            + (f"; see also {others}" if others else ""),
-            f"where        {finding.where}",
-            f"allowed      {finding.expected}",
-            f"seen         {finding.seen}",
-        ]
-        lines += [f"known as     {finding.symptom}"] if finding.kind == QUIRK else []
-        lines += [f"again        {again}"] if again else []
-        lines.append("")
-    lines += [
-        f"verdict      {report.verdict}",
-        f"target       {TARGET}",
-        f"profile      {profile.name}",
-        f"steps        {report.steps:,} in {report.scenarios:,} scenarios",
-    ]
-    if report.deaths:
-        kinds = ", ".join([f"{name} {count}" for name, count in sorted(report.deaths.items())])
-        lines.append(
-            f"deaths       {kinds} (compared until then; --profile contract makes each a finding)"
-        )
-    lines.append(f"not tested   {'; '.join(NOT_TESTED)}")
-    if report.seed is not None:
-        lines.append(f"seed         {report.seed}")
-        rates = [
-            f"{seconds:.1f} s{what}, {report.scenarios * 60 / max(seconds, 1e-9):,.0f} scenarios a minute"
-            for what, seconds in (
-                ("", report.seconds),
-                (" of one processor", report.processor_seconds),
-            )
-        ]
-        lines += [f"time         {rates[0]}", f"             {rates[1]}"]
-    return "\n".join(lines) + "\n"
+    return deliver(options, data, to_text(report, data))

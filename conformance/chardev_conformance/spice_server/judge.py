@@ -21,7 +21,7 @@ from chardev_conformance.spice_server.observation import Observation
 from chardev_conformance.spice_server.owner_quirks import OWNER_QUIRKS, Implementation
 from chardev_conformance.spice_server.specified import UnpredictableError
 from chardev_conformance.spice_server.stages import AGENT, STAGES
-from chardev_conformance.spice_server.steps import Scenario, Step, to_json
+from chardev_conformance.spice_server.steps import Scenario, Step
 from chardev_spec.errors import ContractError
 from chardev_spec.profiles import Profile
 
@@ -271,14 +271,3 @@ def _disclosed(scenario: Scenario, outcome: Outcome) -> Finding | None:
 
 _SERVERS_OWN: Final = (2).to_bytes(4, "little")
 """How chunks begin that the server makes itself."""
-
-
-def readable(scenario: Scenario) -> str:
-    """The scenario, one line a step."""
-    lines = [f"stage {scenario.stage}: {STAGES[scenario.stage].title}"]
-    for number, step in enumerate(scenario.steps, start=1):
-        fields = to_json(step)
-        fields.pop("do")
-        words = [f"{name}={value if value != '' else '(none)'}" for name, value in fields.items()]
-        lines.append(f"{number:>3}. {step.do} {' '.join(words)}")
-    return "\n".join(lines)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from chardev_conformance.spice_server.hunt import Campaign, Found
-from chardev_conformance.spice_server.judge import CRASH, WRONG, Finding, readable
+from chardev_conformance.spice_server.judge import CRASH, WRONG, Finding
 from chardev_conformance.spice_server.known import QUIRK
 from chardev_conformance.spice_server.record import growth
-from chardev_conformance.spice_server.steps import dumps, load
+from chardev_conformance.spice_server.steps import dumps, load, readable
 
 _TITLES: Final = {
     CRASH: "The server comes to an end",

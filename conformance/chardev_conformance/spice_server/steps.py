@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chardev_conformance.scenario import ScenarioError
+from chardev_conformance.spice_server.stages import STAGES
 
 FORMAT: Final = "chardev-spice-server"
 VERSION: Final = 1
@@ -101,6 +102,11 @@ def dumps(scenario: Scenario, **origin: Any) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+def is_trace(text: str) -> bool:
+    """Whether a text is a file of these scenarios, and not a trace of calls."""
+    return f'"format": "{FORMAT}"' in text.partition("\n")[0]
+
+
 def loads(text: str, name: str) -> Scenario:
     """The scenario in the text of a file `name`; raises `ScenarioError` naming the line that is wrong."""
     lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
@@ -176,3 +182,15 @@ def _check_bytes(text: Any, where: str) -> None:
         bytes.fromhex(text)
     except (TypeError, ValueError):
         raise ScenarioError(f"{where}: not bytes in hexadecimal: {text!r}") from None
+
+
+def readable(scenario: Scenario) -> str:
+    """The scenario, one line a step."""
+    stage = STAGES.get(scenario.stage)
+    lines = [f"stage {scenario.stage}: {stage.title if stage else 'not known here'}"]
+    for number, step in enumerate(scenario.steps, start=1):
+        fields = to_json(step)
+        fields.pop("do")
+        words = [f"{name}={value if value != '' else '(none)'}" for name, value in fields.items()]
+        lines.append(f"{number:>3}. {step.do} {' '.join(words)}")
+    return "\n".join(lines)

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from chardev_conformance.command_line import main
+from chardev_conformance.comparison import read_report
+from chardev_conformance.report_html import to_html
+from chardev_conformance.report_junit import to_junit
 from chardev_conformance.spice_server import library
 from chardev_conformance.spice_server.isolation import Isolated
 from chardev_conformance.spice_server.steps import Scenario, dumps
@@ -18,11 +21,15 @@ def test_the_release_holds(
     """The library would be held to what it does not do, or the profile describe nothing."""
     report = tmp_path / "report.json"
     arguments = ["check", "spice-server", "--profile", "spice-0.15", "--seed", "1"]
-    assert main([*arguments, "--steps", "1500", "--json", str(report)]) == 0
+    page, suite = tmp_path / "report.html", tmp_path / "report.xml"
+    forms = ["--json", str(report), "--html", str(page), "--junit", str(suite)]
+    assert main([*arguments, "--steps", "1500", *forms]) == 0
     data = json.loads(report.read_text(encoding="utf-8"))
     assert data["verdict"] == "holds"
-    assert data["steps"] >= 1500
-    assert data["finding"] is None
+    assert data["calls"] >= 1500
+    assert data["findings"] == []
+    assert page.read_text(encoding="utf-8") == to_html(read_report(report))
+    assert suite.read_text(encoding="utf-8") == to_junit(data)
     assert "verdict      holds\n" in capsys.readouterr().out
 
 
@@ -41,7 +48,7 @@ def test_the_contract_does_not(
         return [
             line
             for line in text.splitlines()
-            if line.startswith(("rule", "where", "allowed", "seen"))
+            if line.startswith(("rule ", "where ", "allowed ", "seen "))
         ]
 
     assert verdict(again) == verdict(first)

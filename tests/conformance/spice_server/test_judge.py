@@ -1,11 +1,11 @@
 """Verdicts about what a server did."""
 
 from chardev_conformance.spice_server.isolation import Outcome
-from chardev_conformance.spice_server.judge import CRASH, WRONG, Finding, judge, readable
+from chardev_conformance.spice_server.judge import CRASH, WRONG, Finding, judge
 from chardev_conformance.spice_server.known import QUIRK, explain, release, specified
 from chardev_conformance.spice_server.observation import Observation
 from chardev_conformance.spice_server.owner_quirks import Implementation
-from chardev_conformance.spice_server.steps import Scenario
+from chardev_conformance.spice_server.steps import Scenario, readable
 from chardev_spec.contract import Contract
 from tests.conformance.spice_server.peers import clipboard, step
 
