@@ -106,6 +106,24 @@ class SymBuffers(SymTable):
         )
         return SymInt(handle)
 
+    def first_pending(self) -> Any:
+        """Contract: StopIteration unless a buffer is pending; the head of the queue."""
+        if not self.state.surely(self.number(pending) > 0):
+            raise StopIteration("the head of a queue that may be empty")
+        return SymInt(self.head())
+
+    def move(self, handle: Any, place: Place) -> None:
+        """Contract: KeyError unless the buffer is there; it is the last of that place."""
+        term = int_term(handle)
+        self.require(term)
+        row, position = self.version.view(term), self.counters["position"]
+        number = self.number(lambda view: view["place"] == place.value)
+        # A buffer that is in its place alone is its last already.
+        alone = z3.And(row["place"] == place.value, number <= 1)
+        last = choose(alone, row["position"], position)
+        self.write(term, {"place": z3.IntVal(place.value), "position": last})
+        self.counters = self.counters | {"position": position + 1}
+
     def head(self) -> z3.ArithRef:
         """Contract: a pending buffer that none lies before, if there is a pending one at all."""
         version, head = self.version, fresh("head")
@@ -198,11 +216,10 @@ class SymBuffers(SymTable):
         It goes behind what is written already, in its order; all its bytes are written.
         Of the buffer behind it the rest of `size` is written; if that is anything, it becomes current.
         The answer is how many buffers became written.
+        With `empty` False that head ends with the last byte: the empty buffers behind it stay.
         Only for a size that is not negative, and while no pending buffer has less than nothing left.
         """
         number, old, position = int_term(size), self.version, self.counters["position"]
-        if empty is not True:
-            raise UnsupportedError("`take` that leaves empty buffers")
         negative = self.version.fold(
             lambda view: choose(z3.And(pending(view), rest(view) < 0), ONE, NONE)
         )
@@ -215,8 +232,13 @@ class SymBuffers(SymTable):
         whole = self.version.fold(lambda view: choose(prefix(view), rest(view), NONE))
         view = old.view(limit)
         self.state.assume(whole <= number)
-        self.state.assume(z3.Implies(more, number - whole < rest(view)))
         completed = self.number(prefix)
+        ends = z3.Implies(more, number - whole < rest(view))
+        if empty:
+            self.state.assume(ends)
+        else:
+            self.state.assume(z3.Or(ends, number == whole))
+            self._ends_with_a_byte(prefix, z3.And(number == whole, completed > 0))
         self.version = Bulk(
             old,
             prefix,
@@ -247,6 +269,21 @@ class SymBuffers(SymTable):
         )
         self.counters = self.counters | {"position": position * 3 + 1}
         return integer(completed)
+
+    def _ends_with_a_byte(self, prefix: Callable[[View], z3.BoolRef], given: z3.BoolRef) -> None:
+        """Contract: the last buffer of a head of the queue has something left."""
+        version, last = self.version, fresh("last")
+        view = version.view(last)
+        self.state.assume(
+            z3.Implies(given, z3.And(version.alive(last), prefix(view), rest(view) > 0))
+        )
+        self.state.for_all(
+            BUFFER.name,
+            lambda other: z3.Implies(
+                z3.And(given, version.alive(other), prefix(version.view(other)), other != last),
+                before(version.view(other), view),
+            ),
+        )
 
     def _release(self, hit: Callable[[View], z3.BoolRef], values: dict[str, Any]) -> Any:
         """Rows lose a reference, and go with the last one; the bytes that nothing refers to any more."""

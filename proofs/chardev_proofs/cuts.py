@@ -126,7 +126,8 @@ class Cuts(Knowledge):
             if table.schema is CLIENT:
                 self.state.know(self.entry.push_facts(handle))
                 pushed = self.push_fact(view, self.state.pushes, new.device["destroyed"])
-                facts.append(("pushes are this frame's", pushed))
+                mine = z3.Implies(here, pushed)
+                claims.append(Claim("rely: pushes are this frame's", ("CB-1", "RD-7"), mine))
             if table.schema is BUFFER:
                 if not writer:
                     fact = self.only_the_writer_completes(entry, version)
@@ -283,7 +284,10 @@ class Cuts(Knowledge):
                 self.judge(
                     self,
                     label,
-                    [Claim("what the procedure requires", ("CB-1",), term) for term in required],
+                    [
+                        Claim("what the procedure requires", procedure.rules, term)
+                        for term in required
+                    ],
                 )
                 self.memory[key] = self._who_is_exempt()
         self.broken = frozenset()

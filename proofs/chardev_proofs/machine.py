@@ -37,9 +37,9 @@ class Procedure:
 
     `broken` are the invariants that need not hold where it is called.
     `holds` are the guards that its caller has taken; the device is alive then.
-    `requires` is what its caller proves beside the others, given the arguments; `ensures` what the caller may rely on
-    beside the invariants and the rely, given the arguments and how many buffers were
-    written before.
+    `requires` is what its caller proves beside the others, given the arguments; that cites `rules`.
+    `ensures` is what the caller may rely on beside the invariants and the rely, given the arguments and how many
+    buffers were written before.
     `releases` is how many references to messages it drops that its caller held.
     A `writer` does what only the writer does (`rely.WRITERS_OWN`), for the pass that calls it.
     A helper, which calls nothing back, has `changes`: the only scalars of the device that it may change.
@@ -52,6 +52,7 @@ class Procedure:
     releases: int = 0
     changes: frozenset[str] | None = None
     writer: bool = False
+    rules: tuple[str, ...] = ("CB-1",)
 
 
 def written_count(version: Version) -> z3.ArithRef:
@@ -105,7 +106,11 @@ PROCEDURES: Final[dict[str, Procedure]] = {
         holds=("writing",), requires=_may_write, ensures=_nothing_is_written, writer=True
     ),
     "write_to_port": Procedure(
-        holds=("writing",), requires=_may_offer, ensures=_nothing_is_written, writer=True
+        holds=("writing",),
+        requires=_may_offer,
+        ensures=_nothing_is_written,
+        writer=True,
+        rules=("CB-1", "WR-2", "WR-3", "BUF-6"),
     ),
     "complete": Procedure(holds=("writing",), ensures=_nothing_is_written),
     "take_answer": Procedure(

@@ -88,6 +88,7 @@ class Snapshot:
     versions: list[Version]
     counters: list[dict[str, z3.ArithRef]]
     frame: dict[str, Any]
+    quirk_fields: dict[str, Any]
 
 
 class SymDevice:

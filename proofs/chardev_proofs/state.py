@@ -24,6 +24,7 @@ from chardev_proofs.explore import (
     run_branches,
 )
 from chardev_proofs.lists import SymHandles, SymMessages
+from chardev_proofs.quirk_fields import QuirkFields
 from chardev_proofs.rows import (
     DEVICE_KINDS,
     ONE,
@@ -54,7 +55,6 @@ from chardev_proofs.values import (
     UnsupportedError,
     boolean,
     int_term,
-    integer,
     optional,
 )
 from chardev_spec.state import Origin
@@ -74,6 +74,20 @@ class SymClients(SymTable):
     def oldest_first(self) -> SymHandles:
         """Contract: all handles, rising."""
         return SymHandles(self.state, self.version, self.number(lambda _: TRUE), falling=False)
+
+    def most_send_tokens(self) -> Any:
+        """Contract: no client has more, and some client has as many; 0 without clients."""
+        version, most, who = self.version, fresh("most"), fresh("richest")
+        some = self.number(lambda _: TRUE) > 0
+        has_most = z3.And(version.alive(who), version.field("send_tokens", who) == most)
+        self.state.assume(choose(some, has_most, most == 0))
+        self.state.for_all(
+            CLIENT.name,
+            lambda other: z3.Implies(
+                version.alive(other), version.field("send_tokens", other) <= most
+            ),
+        )
+        return SymInt(most)
 
 
 class SymSendQueue(SymTable):
@@ -142,30 +156,6 @@ class SymPorts:
         return SymPort(int_term(port))
 
 
-class QuirkFields:
-    """What a quirk remembers in the device: after a cut, anything."""
-
-    def __init__(self, state: "SymState") -> None:
-        self.state = state
-        self.values: dict[str, tuple[int, Any]] = {}
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value that was set in this segment, else an unknown like the default."""
-        era, value = self.values.get(name, (-1, None))
-        if era != self.state.era:
-            if not isinstance(default, int):
-                raise UnsupportedError(f"`{name}`: a quirk's field that is no number")
-            kind = TRUTH if isinstance(default, bool) else NUMBER
-            value = boolean(fresh(name, kind)) if kind == TRUTH else integer(fresh(name))
-            self.values[name] = (self.state.era, value)
-        return value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if conditions():
-            raise MergeRefused("a quirk's field is set")
-        self.values[name] = (self.state.era, value)
-
-
 class SymState:
     """The state that the machine is given.
 
@@ -209,6 +199,7 @@ class SymState:
             [each.version for each in self.tables],
             [each.counters for each in self.tables],
             frame,
+            dict(self.quirk_fields.written),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -221,6 +212,7 @@ class SymState:
             table.version, table.counters = version, counters
         for name, value in snapshot.frame.items():
             setattr(self.frame, name, value)
+        self.quirk_fields.written = dict(snapshot.quirk_fields)
 
     def know(self, fact: z3.BoolRef) -> None:
         """See `tables.World`."""
@@ -279,11 +271,13 @@ class SymState:
             raise UnsupportedError("a push begins or ends in a helper")
         if z3.is_true(pushing):
             self.pushes.append(client)
-        else:
+        elif z3.is_false(pushing):
+            # Whoever ends a push that the frame did not begin is found at the next cut (`push_fact`).
             mine = [each for each in self.pushes if self.surely(each == client)]
-            if not z3.is_false(pushing) or not mine:
-                raise UnsupportedError("a push is ended that this frame did not begin")
-            self.pushes.remove(mine[0])
+            if mine:
+                self.pushes.remove(mine[0])
+        else:
+            raise UnsupportedError("a push that may begin or end")
 
     def merge(self, run: Callable[[], Any]) -> Any:
         """Run all branches of a helper at once."""
@@ -321,6 +315,7 @@ def join_states(results: list[tuple[z3.BoolRef, Snapshot]]) -> Snapshot:
                 else join_values([(condition, value), (TRUE, joined.frame[name])])
                 for name, value in other.frame.items()
             },
+            joined.quirk_fields,
         )
     return joined
 

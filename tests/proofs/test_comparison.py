@@ -2,6 +2,12 @@
 
 import os
 
+import pytest
+
+from chardev_spec.profiles.life_cycle import PeerOwnsItsOldBuffers
+from chardev_spec.profiles.quirk import Quirk
+from chardev_spec.profiles.reading import NestedPushes, WaitFlagOutlivesTimer
+from chardev_spec.profiles.writing import CurrentWhenOffered, EmptyBufferBlocks
 from tests.proofs.comparison import CrossCheck
 
 SEGMENTS = 600 if "CHARDEV_WHOLE_PROOFS" in os.environ else 60
@@ -16,3 +22,18 @@ def test_the_lifted_machine_does_what_the_machine_does() -> None:
     assert tally.loose <= SEGMENTS // 50
     # Every invariant is compared, on the device and on each row, at each cut.
     assert tally.clauses > 40 * SEGMENTS
+
+
+@pytest.mark.parametrize(
+    "quirk",
+    [
+        CurrentWhenOffered,
+        EmptyBufferBlocks,
+        NestedPushes,
+        PeerOwnsItsOldBuffers,
+        WaitFlagOutlivesTimer,
+    ],
+)
+def test_what_only_quirks_use_is_lifted_as_well(quirk: type[Quirk]) -> None:
+    """A quirk would be refuted, or accepted, for what it does not do."""
+    assert CrossCheck(seed=1, limit=SEGMENTS, machine=quirk).run().segments >= SEGMENTS

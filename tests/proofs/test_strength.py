@@ -17,8 +17,13 @@ QUICK = {
     "RetryFiringOnlyWrites": "no_read_is_lost",
     "AnnouncingPortHasNoRetryTimer": "no_data_is_stuck",
     "RestoreDoesNotAnnounce": "freed_tokens_are_announced",
+    "WaitFlagOutlivesTimer": "waiting_is_timed",
+    "PeerOwnsItsOldBuffers": "tokens_are_conserved",
+    "NestedPushes": "rely: pushes are this frame's",
+    "EmptyBufferBlocks": "what the procedure requires",
+    "CreditSnapshot": "reads_are_allowed",
 }
-"""Quirks that are refuted in a second or two, and by what."""
+"""Quirks that are refuted in a second or two, and by what; the last five use what the contract does not."""
 
 
 def quirk_named(name: str) -> type[Quirk]:

@@ -155,10 +155,8 @@ class RowField(Generic[ValueT]):
     ) -> "RowField[ValueT] | Column[ValueT]":
         if machine is None:
             return self
-        column: Column[ValueT] | None = machine.state.quirk_fields.get(self._name)
-        if column is None:
-            column = machine.state.quirk_fields[self._name] = Column(self._default)
-        return column
+        column = machine.state.quirk_fields.setdefault(self._name, Column(self._default))
+        return cast("Column[ValueT]", column)
 
 
 @dataclass(frozen=True, slots=True)
