@@ -37,6 +37,7 @@ from chardev_proofs.explore import (
 )
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
 from chardev_proofs.moves import marshalled_claims
+from chardev_proofs.plain_z3 import seldom_collected
 from chardev_proofs.reshape import generators
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
@@ -154,7 +155,7 @@ class FunctionProof:
     def run(self) -> Report:
         """Run every path."""
         began = time.perf_counter()
-        with suppress(Refuted):
+        with suppress(Refuted), seldom_collected():
             self.explorer.run(self._follow)
         seconds = time.perf_counter() - began
         return Report(

@@ -28,8 +28,9 @@ from typing import Any, NoReturn, Protocol
 
 import z3
 
-# Millions of small terms are made; z3's own checks of each argument cost a tenth of the time.
-z3.z3.Z3_DEBUG = False
+from chardev_proofs.plain_z3 import trim
+
+trim()
 
 
 class EngineSignal(BaseException):
