@@ -4,6 +4,7 @@ It knows the framing of messages, and what is in those of the main channel and o
 It reads and writes only when asked, so that it goes in step with the server in the same process.
 """
 
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -96,6 +97,10 @@ class Channel:
     type: int
     closed: bool = False
     """The server has closed it, or the client has."""
+    deaf: bool = False
+    """The client does not read."""
+    narrow: bool = False
+    """The socket holds little: what the server still has to say comes as the client reads."""
     _unread: bytes = b""
     session: int = 0
     """The connection id that further channels name; from the server's first message."""
@@ -128,9 +133,21 @@ class Channel:
                 self.unsent.insert(0, rest)
         return moved
 
-    def receive(self) -> list[Message]:
-        """Every complete message that has arrived; notes when the server has closed the channel."""
-        while not self.closed:
+    def stop_reading(self) -> None:
+        """Read no more; the server's end of the socket is given as little memory as there can be."""
+        if not self.closed:
+            self.deaf = self.narrow = True
+            with socket.socket(fileno=os.dup(self.server_descriptor)) as theirs:
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)
+
+    def pump(self) -> bool:
+        """Move what could not be moved before; whether anything was."""
+        return self.flush() or (self.narrow and self.read())
+
+    def read(self) -> bool:
+        """Read what has arrived, unless the client is deaf; whether that was anything."""
+        before = len(self._unread)
+        while not self.closed and not self.deaf:
             try:
                 data = self.socket.recv(1 << 20)
             except BlockingIOError:
@@ -140,6 +157,11 @@ class Channel:
             if not data:
                 self.close()
             self._unread += data
+        return len(self._unread) > before
+
+    def receive(self) -> list[Message]:
+        """Every complete message that was read; notes when the server has closed the channel."""
+        self.read()
         messages = []
         while len(self._unread) >= _MESSAGE_HEADER.size:
             kind, size = _MESSAGE_HEADER.unpack_from(self._unread)

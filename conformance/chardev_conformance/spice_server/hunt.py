@@ -32,7 +32,19 @@ from chardev_conformance.spice_server.steps import Scenario
 
 HANDS: Final = {
     **dict.fromkeys(
-        ("start", "tokens", "data", "begin", "more", "send", "close", "link", "link_bytes"),
+        (
+            "start",
+            "tokens",
+            "data",
+            "begin",
+            "more",
+            "send",
+            "close",
+            "deaf",
+            "hear",
+            "link",
+            "link_bytes",
+        ),
         "a client",
     ),
     **dict.fromkeys(("seamless", "connected", "flush", "restore"), "a client"),

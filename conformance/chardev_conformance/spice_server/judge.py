@@ -4,10 +4,13 @@ Theory of operation
 ===================
 The specification performs the same steps (`specified`), and the first step of which it gives another observation is a
 finding.
-Where it does not say what comes next (`UnpredictableError`: a peer broke the protocol) the comparison ends, and three
+While a client does not read, when things happen is the server's affair: as soon as it reads again, what they led to
+together is compared.
+Where it does not say what comes next (`UnpredictableError`: a peer broke the protocol) the comparison ends, and four
 things are still demanded of every server, however wild its peers are:
 
 - it goes on: an abort, a memory fault or an endless loop is a finding;
+- a client that does not read makes it read no more from its port than it can hold for that client (DEV-2);
 - a client is sent no more messages than it granted (RD-6);
 - a port is given nothing but what somebody sent (MIG-5, WR-1): the memory of the server stays its own.
 """
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chardev_conformance.spice_server.isolation import Outcome
-from chardev_conformance.spice_server.observation import Observation
+from chardev_conformance.spice_server.observation import Observation, total
 from chardev_conformance.spice_server.owner_quirks import OWNER_QUIRKS, Implementation
 from chardev_conformance.spice_server.specified import UnpredictableError
 from chardev_conformance.spice_server.stages import AGENT, STAGES
@@ -101,6 +104,7 @@ def judge(
         _disclosed(scenario, outcome)
         or compare(scenario, outcome, compared)
         or _overdrawn(scenario, outcome)
+        or _hoarded(scenario, outcome)
     )
     if finding is not None:
         return finding
@@ -110,9 +114,11 @@ def judge(
 def compare(scenario: Scenario, outcome: Outcome, compared: Implementation) -> Finding | None:
     """The first step that is not as the specification has it, as far as that says what comes next."""
     world = compared.world(scenario.stage)
-    for number, (step, seen) in enumerate(
+    unheard: list[tuple[Observation, Observation]] = []
+    for number, (step, observed) in enumerate(
         zip(scenario.steps, outcome.observations, strict=False), start=1
     ):
+        seen = observed
         try:
             expected = world.perform(step)
         except UnpredictableError:
@@ -128,6 +134,13 @@ def compare(scenario: Scenario, outcome: Outcome, compared: Implementation) -> F
                 refused,
                 "performed",
             )
+        if world.deaf or unheard:
+            unheard.append((expected, seen))
+            if world.deaf:
+                continue
+            expected, seen = (total(each) for each in zip(*unheard, strict=True))
+            if expected == seen:
+                return None  # what comes next depends on how often the server looked at its port
         if expected != seen:
             lanes = [
                 name for name in _RULES_OF_LANES if getattr(expected, name) != getattr(seen, name)
@@ -238,6 +251,41 @@ def _overdrawn(scenario: Scenario, outcome: Outcome) -> Finding | None:
                     f"{count} messages",
                 )
     return None
+
+
+def _hoarded(scenario: Scenario, outcome: Outcome) -> Finding | None:
+    """DEV-2: what is read for a client that does not read fits in the read buffers and the socket."""
+    port = next(
+        (name for name, plan in STAGES[scenario.stage].ports.items() if plan.kind == AGENT), ""
+    )
+    deaf, waiting, hoard = "", 0, 0
+    for number, (step, seen) in enumerate(
+        zip(scenario.steps, outcome.observations, strict=False), start=1
+    ):
+        fed = len(step["bytes"]) // 2 if step.do == "feed" and step["port"] == port else 0
+        left = seen.unread.get(port, 0)
+        if deaf:
+            hoard += waiting + fed - left
+        waiting = left
+        if step.do == "deaf" and port and not STAGES[scenario.stage].several_clients:
+            deaf, hoard = deaf or step["client"], 0
+        elif step.do in {"hear", "detach", "close", "migrate", "restore"}:
+            return None
+        if hoard > HOARD_MOST:
+            return _finding(
+                WRONG,
+                step,
+                number,
+                ("DEV-2",),
+                "reads without bound for a client that does not read",
+                f"at most {HOARD_MOST:,} bytes are read from {port}",
+                f"{hoard:,} bytes",
+            )
+    return None
+
+
+HOARD_MOST: Final = 32_768
+"""Five bodies of 2,048 bytes, one that is being read, and what a socket of the least size holds, in bytes."""
 
 
 def _disclosed(scenario: Scenario, outcome: Outcome) -> Finding | None:

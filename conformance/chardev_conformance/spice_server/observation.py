@@ -1,5 +1,6 @@
 """What is seen of a server from outside, step by step: the form that library and specification both give."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,28 @@ class Observation:
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def total(observations: Iterable[Observation]) -> Observation:
+    """What several steps led to together, however it was cut and mixed; without timers, which go by single attempts.
+
+    Of a port's writes the bytes that it took; of a client's messages those of each kind in their order.
+    """
+    whole = Observation()
+    taken: dict[str, str] = {}
+    for each in observations:
+        for name, writes in each.writes.items():
+            for data, size in writes:
+                taken[name] = taken.get(name, "") + data[: 2 * max(size, 0)]
+        for name, told in each.told.items():
+            whole.told.setdefault(name, []).extend(told)
+        for name, messages in each.received.items():
+            whole.received.setdefault(name, []).extend(messages)
+        whole.unread, whole.closed = each.unread, each.closed
+    for messages in whole.received.values():
+        messages.sort(key=lambda message: message[0])
+    whole.writes = {name: [(data, len(data) // 2)] for name, data in taken.items() if data}
+    return whole
 
 
 def observation_from_json(data: dict[str, Any]) -> Observation:

@@ -32,6 +32,14 @@ from chardev_spec.contract import Contract
 MIGRATION_MS: Final = 10_000
 """How long a client may take to connect, and to leave."""
 
+WHILE_DEAF: Final = frozenset(
+    ("deaf", "hear", "feed", "wakeup", "advance", "start", "tokens", "data", "begin", "more")
+)
+"""What may be done while a client does not read, for it to come to the same in the end.
+
+The server has messages of its own under way then, and looks at its port whenever it got rid of one.
+"""
+
 RECEIVE_MOST: Final = 4096 + 11 * 2048
 """The largest message besides data, in bytes: migration data with a whole window in it fits."""
 
@@ -108,6 +116,8 @@ class SpecifiedWorld:
         self._sessions = count(1)
         self.attached: set[str] = set()
         """The ports that the host has attached, as far as the host knows."""
+        self.deaf: set[str] = set()
+        """The clients that do not read."""
         self._asked: set[str] = set()
         """The clients that were asked for a flush mark."""
         for server in self.stage.servers:
@@ -218,6 +228,8 @@ class SpecifiedWorld:
 
     def _do(self, step: Step) -> None:
         arguments = step.arguments
+        if self.deaf and step.do not in WHILE_DEAF:
+            raise UnpredictableError(f"{step.do} while a client does not read")
         if step.do == "advance":
             self._advance(step["milliseconds"])
         elif step.do in {"link", "link_bytes"}:
@@ -337,6 +349,18 @@ class SpecifiedWorld:
                 client.backlog += bytes.fromhex(step["bytes"])
             case "close":
                 self._close(name)
+            case "deaf":
+                if self.stage.several_clients:
+                    raise UnpredictableError("one of several clients does not read")
+                if any(host.plans or host.answers for host in self.hosts.values()):
+                    raise UnpredictableError("a port with plans, and how often it is looked at?")
+                self.deaf.add(name)
+            case "hear" if name in self.deaf:
+                if main and self.servers[server_name].agent.host.waiting:
+                    raise UnpredictableError("a port is looked at when the client reads")
+                self.deaf.remove(name)
+            case "hear":
+                pass
             case "seamless" if main:
                 self._send(
                     client, wire.C_MAIN_MIGRATE_DST_DO_SEAMLESS, number.pack(step["version"])

@@ -46,6 +46,8 @@ PARAMETERS: Final[dict[str, dict[str, type]]] = {
     "more": {"client": str, "bytes": str},
     "send": {"client": str, "type": int, "bytes": str},
     "close": {"client": str},
+    "deaf": {"client": str},
+    "hear": {"client": str},
     "seamless": {"client": str, "version": int},
     "connected": {"client": str},
     "flush": {"client": str},
@@ -63,6 +65,7 @@ PARAMETERS: Final[dict[str, dict[str, type]]] = {
 ``migrate``: the server is stopped, and the migration that was begun with ``connect`` is completed; ``cancel`` ends it.
 ``data``: a message of data; ``begin`` is the head of one of `size` bytes, which ``more`` goes on with.
 ``send``: any message.
+``deaf``: the client stops reading its socket, which holds little from now on; ``hear``: it reads again.
 ``seamless``: the client asks the destination for a seamless migration; ``connected``: it tells the source that it is
 there.
 ``flush``: the client asks the source for its migration data; ``restore``: it hands what `source` got to the

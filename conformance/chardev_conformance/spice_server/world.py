@@ -233,7 +233,7 @@ class World:
             while True:
                 server.surroundings.settle()
                 # All of them: a generator would stop at the first.
-                if not sum([channel.flush() for channel in self.clients.values()]):
+                if not sum([channel.pump() for channel in self.clients.values()]):
                     break
         return self.observe()
 
@@ -323,6 +323,10 @@ class World:
                 channel.send(step["type"] % 2**16, bytes.fromhex(step["bytes"]))
             case "close":
                 channel.close()
+            case "deaf":
+                channel.stop_reading()
+            case "hear":
+                channel.deaf = False
             case "seamless" if main:
                 channel.send(
                     wire.C_MAIN_MIGRATE_DST_DO_SEAMLESS, number.pack(step["version"] % 2**32)
