@@ -104,15 +104,6 @@ class Generator:
 
     def choices(self) -> dict[str, Choice]:
         """What may be done, with weights."""
-        if self.world.deaf:
-            return {
-                "wakeup": (2, self._wakeup),
-                "advance": (1, self._advance),
-                "data": (3, self._data),
-                "feed": (3, self._feed),
-                "tokens": (1, self._tokens),
-                "hear": (2, self._hear),
-            }
         choices: dict[str, Choice] = {
             "room": (2, self._room),
             "wakeup": (2, self._wakeup),
@@ -125,7 +116,6 @@ class Generator:
             "stop": (0.5, self._stop_or_run),
             "close": (0.15, self._close),
             "situation": (0.6, self._situation),
-            "deaf": (0.3, self._deaf),
         }
         if any(plan.kind == AGENT for plan in self.stage.ports.values()):
             choices |= {
@@ -354,47 +344,6 @@ class Generator:
             return None
         self._partial.pop(name, None)
         return Step("close", {"client": name})
-
-    def _deaf(self) -> Step | None:
-        """A client stops reading, mostly with much to be read."""
-        name = self._client()
-        if not self._may_speak(name) or self.stage.several_clients or self._phase:
-            return None
-        server, kind = self.world.kinds[name]
-        port = kind
-        if kind == AGENT:
-            [port] = [
-                key
-                for key, plan in self.stage.ports.items()
-                if plan.kind == AGENT and plan.server == server
-            ] or [""]
-            if not port or not self._owner(name).has(self.world.clients[name]):
-                return Step("deaf", {"client": name})
-            self._queued = [Step("tokens", {"client": name, "tokens": 100})]
-        if not self._agent_bytes.get(port):
-            count, size = self.random.choice([(3, 1), (12, 40), (12, 2028), (30, 2028)])
-            bodies = [agent_message(_CLIPBOARD, self._filling(size)) for _ in range(count)]
-            flood = b"".join([chunk(body) if kind == AGENT else body for body in bodies])
-            self._queued += [
-                Step("feed", {"port": port, "bytes": flood.hex()}),
-                Step("wakeup", {"port": port}),
-            ]
-        return Step("deaf", {"client": name})
-
-    def _hear(self) -> Step:
-        """The port is looked at once more before: the server does so when it gets rid of a message."""
-        name = self.random.choice(sorted(self.world.deaf))
-        server, kind = self.world.kinds[name]
-        ports = [
-            key
-            for key, plan in self.stage.ports.items()
-            if key == kind or (kind == plan.kind == AGENT and plan.server == server)
-        ]
-        self._queued = [
-            *[Step("wakeup", {"port": key}) for key in ports],
-            Step("hear", {"client": name}),
-        ]
-        return self._queued.pop(0)
 
     # Migration
 

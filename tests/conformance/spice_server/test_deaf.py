@@ -1,12 +1,10 @@
 """Clients that do not read: nothing is lost, nothing piles up, and what is wrong is found."""
 
 from dataclasses import replace
-from random import Random
 
-from chardev_conformance.spice_server.generate import generate
 from chardev_conformance.spice_server.isolation import Isolated, Outcome
 from chardev_conformance.spice_server.judge import HOARD_MOST, WRONG, Finding, judge
-from chardev_conformance.spice_server.known import predictable, release, specified
+from chardev_conformance.spice_server.known import release, specified
 from chardev_conformance.spice_server.observation import Observation, total
 from chardev_conformance.spice_server.steps import Scenario
 from tests.conformance.spice_server.peers import chunk, clipboard, step
@@ -71,13 +69,3 @@ def test_totals_do_not_go_by_attempts() -> None:
     assert total([first, last]) == Observation(
         writes={"p": [("0102", 2)]}, unread={"p": 3}, received={"c": [("a", "2"), ("b", "1")]}
     )
-
-
-def test_well_behaved_clients_stop_reading_and_read_again(isolated: Isolated) -> None:
-    """Nobody would try."""
-    scenarios = [generate(Random(number), release(), wild=False) for number in range(150)]
-    chosen = [each for each in scenarios if any(step.do == "hear" for step in each.steps)]
-    assert len(chosen) >= 3
-    assert all(predictable(each) for each in chosen)
-    for scenario, outcome in isolated.run_all(chosen):
-        assert judge(scenario, outcome, release(), deaths=False) is None
