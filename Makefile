@@ -145,7 +145,7 @@ $(ENV)/ready-to-check: $(ENV)/created
 	.venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
 		hatchling mypy pytest setuptools
 	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint constraints.txt --no-build-isolation '.[dev,bench]'
+		--constraint constraints.txt --no-build-isolation '.[conformance,bench]'
 	touch $@
 
 $(ENV)/ready-to-bench: $(ENV)/ready-to-test

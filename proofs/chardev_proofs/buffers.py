@@ -170,7 +170,7 @@ class SymBuffers(SymTable):
     def offer(self, count: Any) -> Offer:
         """Contract: of `count` buffers at the head of the queue each is offered and has a reference more.
 
-        Their bytes that are left are offered.
+        Their bytes that are left are offered, in order: they begin where the write queue does.
         Only for 1 to as many as there are, and at most one current.
         """
         number = int_term(count)
@@ -193,7 +193,7 @@ class SymBuffers(SymTable):
             lambda view: {"offered": TRUE, "references": view["references"] + 1},
             lambda _: TRUE,
         )
-        return Offer(SymBytes(size), integer(size))  # type: ignore[arg-type]
+        return Offer(SymBytes(size, self.counters["taken"]), integer(size))  # type: ignore[arg-type]
 
     def marshal(self) -> Marshalled:
         """Contract: every pending buffer is marshalled, and referred to once more; their bytes that are left."""
@@ -232,6 +232,8 @@ class SymBuffers(SymTable):
         whole = self.version.fold(lambda view: choose(prefix(view), rest(view), NONE))
         view = old.view(limit)
         self.state.assume(whole <= number)
+        everything = int_term(self.pending_bytes())
+        self.state.assume(z3.Implies(z3.Not(more), whole == everything))
         completed = self.number(prefix)
         ends = z3.Implies(more, number - whole < rest(view))
         if empty:
@@ -267,7 +269,10 @@ class SymBuffers(SymTable):
                 ),
             },
         )
-        self.counters = self.counters | {"position": position * 3 + 1}
+        self.counters = self.counters | {
+            "position": position * 3 + 1,
+            "taken": self.counters["taken"] + choose(more, number, whole),
+        }
         return integer(completed)
 
     def _ends_with_a_byte(self, prefix: Callable[[View], z3.BoolRef], given: z3.BoolRef) -> None:

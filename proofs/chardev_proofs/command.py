@@ -18,9 +18,10 @@ from chardev_spec.invariants import INVARIANTS
 from chardev_spec.rules import RULES
 
 NOT_PROVED: Final = (
-    "which bytes a port is given, beyond how many and of which buffers (WR-1)",
-    "that a pass ends which moves something in every turn: its limit is the implementation's (WR-5)",
-    "that the tables keep the order that they promise (RD-3)",
+    "the end of a write pass in which callbacks attach or detach a port for ever (WR-5)",
+    "the end of a push whose client grants for ever (RD-7)",
+    "the end of `start` while its turns move only parts of buffers that calls in callbacks finish (WR-5)",
+    "that the tables keep the order that they promise, and offer the bytes that their rows hold (WR-1, RD-3)",
 )
 """What no obligation covers; the tests check it by running."""
 

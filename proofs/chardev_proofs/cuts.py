@@ -31,22 +31,24 @@ from chardev_proofs.entry import Entry, Moment
 from chardev_proofs.explore import Path, PathEnd, ReplayError, other_names, restart_names
 from chardev_proofs.knowledge import ROW_TABLE, Knowledge
 from chardev_proofs.lists import SymMessages
-from chardev_proofs.machine import PROCEDURES, Procedure, ProcedureCall, written_count
+from chardev_proofs.machine import PROCEDURES, Call, Procedure, ProcedureCall
+from chardev_proofs.order import joining_facts, queue_facts, taken_by
+from chardev_proofs.progress import Counts, counted, written_count
 from chardev_proofs.rely import (
     BALANCED_BOOLS,
     BALANCED_COUNTS,
-    ONLY_THE_WRITER_COMPLETES,
     WRITERS_OWN,
     device_rely,
     row_rely,
+    writer_rely,
 )
 from chardev_proofs.reshape import Reshaper, generators, innermost_locals, write_local
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
-from chardev_proofs.tables import BUFFER, CLIENT, TRUTH, fresh
+from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, TRUTH, fresh
 from chardev_proofs.templates import Template
 from chardev_proofs.turns import Turn, comes_to_an_end, everybody_is_served, turn
-from chardev_proofs.values import SymBool, SymInt, UnsupportedError
+from chardev_proofs.values import SymBool, SymInt, UnsupportedError, int_term
 from chardev_spec.events import PortWrite, ReadOneMsgFromDevice
 from chardev_spec.invariants import Invariant, Scope
 
@@ -79,7 +81,11 @@ class Cuts(Knowledge):
     """What one run of a function proves, and from where it goes on.
 
     `judge` takes the claims of a cut; `memory` is what the runs of the function have in common.
+    `counts` is what was counted when the function began, `moved` the frame's count at its entry.
     """
+
+    counts: Counts
+    moved: z3.ArithRef
 
     def __init__(
         self,
@@ -95,6 +101,8 @@ class Cuts(Knowledge):
         self.turn: Turn | None = None
         self.arguments: tuple[Any, ...] = ()
         self.served: list[tuple[Any, ...]] = []
+        # The position in the write queue that is due: what the port took has left it, and nothing else.
+        self.due = state.buffers.counters["taken"]
         self.cuts = 0
 
     # What is proved
@@ -111,6 +119,9 @@ class Cuts(Knowledge):
         limit = self.state.clients.counters["handle"]
         used = z3.And(*[client < limit for client in self.state.pushes])
         claims.append(Claim("rely: who is pushed was attached", ("RD-7",), used))
+        if self.called is not PROCEDURES["take_answer"]:
+            due = self.state.buffers.counters["taken"] == self.due
+            claims.append(Claim("what the port took leaves the queue, once", ("WR-1", "WR-7"), due))
         for index, table in enumerate(self.state.tables):
             if new.versions[index] is old.versions[index]:
                 continue
@@ -130,15 +141,24 @@ class Cuts(Knowledge):
                 claims.append(Claim("rely: pushes are this frame's", ("CB-1", "RD-7"), mine))
             if table.schema is BUFFER:
                 if not writer:
-                    fact = self.only_the_writer_completes(entry, version)
-                    claims.append(
-                        Claim(f"rely: {ONLY_THE_WRITER_COMPLETES}", ("WR-3", "WR-5"), fact)
-                    )
+                    claims += [
+                        Claim(f"rely: {name}", ("WR-1", "WR-3", "WR-5"), fact)
+                        for name, fact in writer_rely(entry, old.counted(), new.counted())
+                    ]
+                joined = queue_facts(there, version.view(handle), old.counters[1]["order"], view)
+                claims += [
+                    Claim(name, rules, z3.Implies(here, fact)) for name, rules, fact in joined
+                ]
                 limits = table.counters
                 facts.append(("order numbers are given once", z3.And(
                     view["position"] < limits["position"], view["order"] < limits["order"],
                     view["position"] >= 0, view["order"] >= 0,
                 )))  # fmt: skip
+            if table.schema is MESSAGE:
+                joined = joining_facts(self, there, view)
+                claims += [
+                    Claim(name, rules, z3.Implies(here, fact)) for name, rules, fact in joined
+                ]
             claims += [
                 Claim(f"rely: {name}", ("CB-1",), z3.Implies(here, fact)) for name, fact in facts
             ]
@@ -206,6 +226,7 @@ class Cuts(Knowledge):
             device[name] = entry.terms[name]
         self.path.add(*entry.facts(procedure))
         self.replace(device, rely_on=None)
+        self.due = self.state.buffers.counters["taken"]
         state = self.state
         state.know(z3.Or(device["destroyed"], self.held() == entry.held))
         for index, table in enumerate(state.tables):
@@ -217,6 +238,8 @@ class Cuts(Knowledge):
             if invariant.scope == Scope.OUTSIDE and procedure is None:
                 term = template.of(self.base)  # type: ignore[arg-type]
                 state.know(z3.Implies(entry.terms["frames"] == 0, term))
+        self.counts = Counts.of(state)
+        self.moved = self.counts.moved
         self._satisfiable("entry")
 
     def callback(self, label: str, event: Any) -> Any:
@@ -227,6 +250,7 @@ class Cuts(Knowledge):
         frame.raised = SymBool(z3.simplify(z3.Or(raises, bool_of(frame.raised))))
         if type(event) is PortWrite:
             answer = fresh("answer")
+            self.due += taken_by(self, event, answer)
             self.path.add(z3.Implies(raises, answer == 0))
             return SymInt(answer)
         if type(event) is ReadOneMsgFromDevice:
@@ -240,13 +264,21 @@ class Cuts(Knowledge):
         procedure = PROCEDURES[call.name]
         if call.name == "deliver":
             self.served.append(call.arguments)
-        state, written = self.state, written_count(self.state.buffers.version)
+        state, before = self.state, Counts.of(self.state)
+        if call.name == "take_answer":
+            taken = int_term(call.arguments[0])
+            self.due -= z3.If(taken > 0, taken, 0)
         self._environment(label, procedure, call.arguments)
-        for fact in procedure.ensures(state, call.arguments, written):
-            state.know(fact)
         if procedure.changes is None:
             self._forget_frame()
-        return self._result(call)
+            state.know(_moves(procedure, call.arguments, before.moved, Counts.of(state).moved))
+        result = self._result(call)
+        gone = state.device.terms["destroyed"]
+        for fact in procedure.ensures(
+            Call(state, call.arguments, result, before, Counts.of(state), gone)
+        ):
+            state.know(fact)
+        return result
 
     def _result(self, call: ProcedureCall) -> Any:
         if call.result is type(None):
@@ -306,6 +338,7 @@ class Cuts(Knowledge):
         for name in ("frames", "interval", "initial_self_tokens"):
             device[name] = old.device[name]
         self.replace(device, rely_on=old, writer=procedure.writer)
+        self.due = self.state.buffers.counters["taken"]
         self.state.know(z3.Or(device["destroyed"], self.held() == held))
         self._satisfiable(label)
 
@@ -343,11 +376,14 @@ class Cuts(Knowledge):
                 shape.append((name, part))
                 if new is not value:
                     write_local(frame, name, new)
+        arguments = [shaper.value(each) for each in self.arguments]
+        self.arguments = tuple(new for new, _ in arguments)
         pushes = [shaper.term(each) for each in state.pushes]
         state.pushes = [term for term, _ in pushes]
         lists = len(shaper.left)
         where = (
             tuple(shape),
+            tuple(part for _, part in arguments),
             tuple(number for _, number in pushes),
             tuple(sorted(broken)),
             balance,
@@ -364,6 +400,8 @@ class Cuts(Knowledge):
             raise PathEnd("proved already")
         path.forget()
         path.add(*path.later_facts)
+        self.moved = fresh("entry.moved")
+        path.add(_moves(self.called, self.arguments, self.moved, int_term(state.frame.moved)))
         self.broken = broken
         self.naming = self.named_by(naming)
         self._reenter(dict(balance), shaper.left)
@@ -379,6 +417,7 @@ class Cuts(Knowledge):
         with other_names(), self.path.supposing(for_good=True):
             self.prove(label, (Scope.CLIENT, Scope.BUFFER))
             self.judge(self, label, self._turn_claims(generator))
+            self.judge(self, label, [self._moved_claim()])
             claims = [
                 (invariant.name, template.of(self.state))
                 for invariant, template in self.templates
@@ -391,6 +430,16 @@ class Cuts(Knowledge):
             kept = [name for name, fact in KEPT.items() if self.path.valid(fact(self.state))]
             balance = [] if "destroyed" in kept else self._balance(label)
             return frozenset(broken), tuple(balance), tuple(kept), self._who_is_exempt()
+
+    def delivers(self) -> bool:
+        """Whether this is the proof of `deliver`, whose arguments are a client and the message that was read."""
+        return self.called is PROCEDURES["deliver"]
+
+    def _moved_claim(self) -> Claim:
+        """That the frame's count of what it has moved is what the procedure says; no other may be below."""
+        now = int_term(self.state.frame.moved)
+        fact = _moves(self.called, self.arguments, self.moved, now)
+        return Claim("what has moved is counted", ("WR-5",), fact)
 
     def _turn_claims(self, generator: Any) -> list[Claim]:
         """That the turn that ends here did what it must."""
@@ -490,6 +539,7 @@ class Cuts(Knowledge):
                 gone, device[name], z3.simplify(entry.terms[name] + balance.get(name, 0))
             )
         self.replace(device, rely_on=None)
+        self.due = self.state.buffers.counters["taken"]
         owed = entry.held + balance.get("held", 0) + sum(left, z3.IntVal(0))
         self.state.know(z3.Or(gone, self.held() == owed))
 
@@ -530,18 +580,21 @@ class Cuts(Knowledge):
                 for scope in (*EVERYWHERE, Scope.OUTSIDE):
                     self._prove_scope(label, scope, [], frozenset())
 
-    def _procedure_claims(self, procedure: Procedure) -> list[Claim]:
+    def _procedure_claims(self, procedure: Procedure, result: Any) -> list[Claim]:
         """That a procedure does what its callers rely on."""
         state, old = self.state, self.moment
-        facts = procedure.ensures(state, self.arguments, written_count(old.versions[1]))
+        gone = state.device.terms["destroyed"]
+        call = Call(state, self.arguments, result, self.counts, Counts.of(state), gone)
+        facts = procedure.ensures(call)
         claims = [Claim("what the procedure ensures", ("CB-1",), fact) for fact in facts]
+        claims.append(self._moved_claim())
         if procedure.changes is not None:
             kept = [name for name in DEVICE_KINDS if name not in procedure.changes]
             same = z3.And(*[state.device.terms[name] == old.device[name] for name in kept])
             claims.append(Claim("the procedure changes nothing else", ("CB-1",), same))
         return claims
 
-    def leave(self, label: str) -> None:
+    def leave(self, label: str, result: Any) -> None:
         """The function returns: invariants, and everything is given back."""
         if self.path.replaying():
             return
@@ -550,11 +603,20 @@ class Cuts(Knowledge):
             for scope in EVERYWHERE:
                 self._prove_scope(label, scope, [], frozenset())
             if self.called is not None:
-                self.judge(self, label, self._procedure_claims(self.called))
+                self.judge(self, label, self._procedure_claims(self.called, result))
             else:
                 outside = self.entry.terms["frames"]
                 self.state.device.terms["frames"] = outside
                 self._prove_scope(label, Scope.OUTSIDE, [outside == 0], frozenset())
+
+
+def _moves(
+    procedure: Procedure | None, arguments: tuple[Any, ...], before: z3.ArithRef, now: z3.ArithRef
+) -> z3.BoolRef:
+    """What a call makes of its frame's count of what it moved."""
+    if procedure is None or procedure.moves is None:
+        return counted(before, now)
+    return now == before + procedure.moves(arguments)
 
 
 def bool_of(value: Any) -> z3.BoolRef:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import z3
 
 from chardev_proofs.machine import Procedure
+from chardev_proofs.progress import COUNTS
 from chardev_proofs.rely import BALANCED_BOOLS, BALANCED_COUNTS
 from chardev_proofs.rows import DEVICE_KINDS, sort_of
 from chardev_proofs.state import SymState
@@ -36,6 +37,11 @@ class Moment:
         """What is now."""
         snapshot = state.save()
         return cls(snapshot.device, snapshot.versions, snapshot.counters)
+
+    def counted(self) -> dict[str, Any]:
+        """The scalars, and what is counted of the write queue."""
+        counts = {name: count(self.versions[1]) for name, count in COUNTS.items()}
+        return self.device | counts | {"taken": self.counters[1]["taken"]}
 
 
 class Terms:

@@ -37,7 +37,9 @@ from chardev_proofs.explore import (
 )
 from chardev_proofs.machine import PROCEDURES, ProcedureCall, lifted, namespaces
 from chardev_proofs.moves import marshalled_claims
+from chardev_proofs.order import event_facts
 from chardev_proofs.plain_z3 import seldom_collected
+from chardev_proofs.progress import below_limit
 from chardev_proofs.reshape import generators
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
@@ -183,12 +185,12 @@ class FunctionProof:
             cuts.moment = Moment.of(state)
         else:
             procedure = PROCEDURES.get(self.function)
-            cuts.enter(procedure, tuple(arguments))
             if procedure is not None:
                 frame.raised = SymBool(fresh("raised", z3.BoolSort()))  # type: ignore[assignment]
                 frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))  # type: ignore[assignment]
                 frame.limited = SymBool(fresh("limited", z3.BoolSort()))  # type: ignore[assignment]
                 frame.moved = SymInt(fresh("moved"))  # type: ignore[assignment]
+            cuts.enter(procedure, tuple(arguments))
         try:
             self._perform(cuts, machine, frame, arguments)
         except (ContractError, BadMigrationDataError) as error:
@@ -203,12 +205,12 @@ class FunctionProof:
         names = inspect.signature(getattr(self.machine, self.function)).parameters
         result = method(*([frame] if "frame" in names else []), *arguments)
         if inspect.isgenerator(result):
-            self._drive(cuts, result)
+            result = self._drive(cuts, result)
         if self.function == "create":
             cuts.state.device.terms["frames"] = z3.IntVal(0)
             cuts.prove_initial("return")
         else:
-            cuts.leave("return")
+            cuts.leave("return", result)
             if self.function == "migrate_data_marshall" and not cuts.path.replaying():
                 self._judge(cuts, "return", marshalled_claims(cuts, result))
 
@@ -217,14 +219,14 @@ class FunctionProof:
         parameters = [each for each in original.values() if each.name not in {"self", "frame"}]
         return [_argument(each.name, each.annotation, path) for each in parameters]
 
-    def _drive(self, cuts: Cuts, generator: Any) -> None:
+    def _drive(self, cuts: Cuts, generator: Any) -> Any:
         cuts.generator = generator
         answer: Any = None
         while True:
             try:
                 event = generator.send(answer)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
             chain = generators(generator)
             where = chain[-1].gi_code.co_name
             label = f"{where} {type(event).__name__}"
@@ -232,7 +234,9 @@ class FunctionProof:
                 cuts.loop(generator, f"{where} loop")
                 answer = True
             elif isinstance(event, ChooseGoOn):
-                answer = SymBool(fresh("goes_on", z3.BoolSort()))
+                goes_on = fresh("goes_on", z3.BoolSort())
+                cuts.path.add(z3.Implies(goes_on, below_limit(int_term(event.moved))))
+                answer = SymBool(goes_on)
             elif isinstance(event, ChooseOffer):
                 available = int_term(event.available)
                 self._claim(cuts, label, "a choice is possible", ("WR-3",), available >= 1)
@@ -253,6 +257,8 @@ class FunctionProof:
     def _events(self, cuts: Cuts, label: str, event: Any) -> None:
         if cuts.path.replaying():
             return
+        for name, rules, fact in event_facts(cuts, event):
+            self._claim(cuts, label, name, rules, fact)
         for invariant in EVENT_INVARIANTS.get(type(event), ()):
             machine: Any = lifted(Contract, "", set())
             holding = partial(invariant.holds, machine(cuts.state), event)

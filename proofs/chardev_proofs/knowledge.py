@@ -18,8 +18,8 @@ import z3
 from chardev_proofs.buffers import before, pending
 from chardev_proofs.entry import BaseState, Entry, Moment, Named, Terms
 from chardev_proofs.explore import Path
-from chardev_proofs.machine import Procedure, written_count
-from chardev_proofs.rely import WRITERS_OWN, device_rely, row_rely
+from chardev_proofs.machine import Procedure
+from chardev_proofs.rely import WRITERS_OWN, device_rely, row_rely, writer_rely
 from chardev_proofs.rows import DEVICE_KINDS, sort_of
 from chardev_proofs.state import SymState
 from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, TRUTH, Base, Version, View, fresh
@@ -62,6 +62,8 @@ class Knowledge:
         """The state becomes another one, of which the invariants are known and, if asked for, the rely."""
         state = self.state
         before_it = Moment.of(state)
+        # Asked while all is known of the tables, whose totals these are.
+        waited = rely_on.counted() if rely_on and self._waits_as_writer(writer=writer) else None
         for version in before_it.versions:
             freeze(version)
         state.era += 1
@@ -87,8 +89,10 @@ class Knowledge:
             for name, fact in device_rely(rely_on.device, rely_on.device, device):
                 if not (writer and name in WRITERS_OWN):
                     state.know(fact)
-            if not writer:
-                state.know(self.only_the_writer_completes(rely_on.device, rely_on.versions[1]))
+            if waited is not None:
+                now = self.moment.counted()
+                for _, fact in writer_rely(rely_on.device, waited, now):
+                    state.know(fact)
         for limit, first in zip(
             [each["handle"] for each in self.moment.counters], self.entry.limits, strict=True
         ):
@@ -104,6 +108,10 @@ class Knowledge:
             # Touched, so that it is known not to come back once it is gone.
             state.clients.version.field("leaving", client)
             state.know(client < state.clients.counters["handle"])
+
+    def _waits_as_writer(self, *, writer: bool) -> bool:
+        """Whether the frame is the writer's and waits for somebody else."""
+        return self.called is not None and "writing" in self.called.holds and not writer
 
     def fresh_device(self) -> dict[str, Any]:
         """Unknown scalars."""
@@ -222,11 +230,6 @@ class Knowledge:
                                 left["position"] != right["position"],
                             )
                         )
-
-    def only_the_writer_completes(self, held: dict[str, Any], old: Version) -> z3.BoolRef:
-        """The rely about how many buffers are written; that it composes is plain."""
-        fewer = written_count(self.state.buffers.version) <= written_count(old)
-        return z3.Implies(z3.Or(held["writing"], held["destroyed"]), fewer)
 
     def announced(self, moment: Moment, view: View) -> z3.BoolRef:
         """TOK-3 of a client, were no reset about to announce anything."""

@@ -19,16 +19,29 @@ import z3
 
 from chardev_proofs.buffers import rest
 from chardev_proofs.explore import MergeRefused, conditions
+from chardev_proofs.progress import Counts, below_limit, nearer, no_farther, written_count
 from chardev_proofs.state import SymState
-from chardev_proofs.tables import Version, choose, fresh
+from chardev_proofs.tables import fresh
 from chardev_proofs.values import SymBool, SymBytes, SymInt, UnsupportedError, int_term, spec_line
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError
 from chardev_spec.invariants import INVARIANTS
 from chardev_spec.record import MESSAGE_SIZE, VERSION, Record
-from chardev_spec.state import UINT32_MAX, Place
+from chardev_spec.state import UINT32_MAX
+from chardev_spec.writing import Outcome
 
 Terms: TypeAlias = list[z3.BoolRef]
+
+
+class Call(NamedTuple):
+    """A call of a procedure that has returned, the device perhaps `gone`; what it counted before and after."""
+
+    state: SymState
+    arguments: tuple[Any, ...]
+    result: Any
+    before: Counts
+    now: Counts
+    gone: z3.BoolRef
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,9 @@ class Procedure:
     `broken` are the invariants that need not hold where it is called.
     `holds` are the guards that its caller has taken; the device is alive then.
     `requires` is what its caller proves beside the others, given the arguments; that cites `rules`.
-    `ensures` is what the caller may rely on beside the invariants and the rely, given the arguments and how many
-    buffers were written before.
+    `ensures` is what the caller may rely on beside the invariants and the rely.
+    `moves` is by how much the frame's count of what it moved grows, given the arguments; without it, by nothing, or by
+    what the limit allows (`progress.counted`).
     `releases` is how many references to messages it drops that its caller held.
     A `writer` does what only the writer does (`rely.WRITERS_OWN`), for the pass that calls it.
     A helper, which calls nothing back, has `changes`: the only scalars of the device that it may change.
@@ -48,17 +62,12 @@ class Procedure:
     broken: frozenset[str] = frozenset()
     holds: tuple[str, ...] = ()
     requires: Callable[[SymState, tuple[Any, ...]], Terms] = lambda _state, _arguments: []
-    ensures: Callable[[SymState, tuple[Any, ...], z3.ArithRef], Terms] = lambda *_: []
+    ensures: Callable[[Call], Terms] = lambda _call: []
+    moves: Callable[[tuple[Any, ...]], z3.ArithRef] | None = None
     releases: int = 0
     changes: frozenset[str] | None = None
     writer: bool = False
     rules: tuple[str, ...] = ("CB-1",)
-
-
-def written_count(version: Version) -> z3.ArithRef:
-    """How many buffers wait for their price to return."""
-    place = Place.WRITTEN.value
-    return version.fold(lambda view: choose(view["place"] == place, z3.IntVal(1), z3.IntVal(0)))
 
 
 def _in_a_pass(state: SymState, _: tuple[Any, ...]) -> Terms:
@@ -77,25 +86,59 @@ def _may_write(state: SymState, arguments: tuple[Any, ...]) -> Terms:
     ]
 
 
+def _below_limit(state: SymState, *_: Any) -> Terms:
+    return [below_limit(int_term(state.frame.moved))]
+
+
 def _may_offer(state: SymState, arguments: tuple[Any, ...]) -> Terms:
     count, available = int_term(arguments[0]), int_term(state.buffers.pending_count())
     head = state.buffers.version.view(state.buffers.head())
-    return [*_may_write(state, arguments), count >= 1, count <= available, rest(head) > 0]
+    return [
+        *_may_write(state, arguments),
+        *_below_limit(state),
+        count >= 1,
+        count <= available,
+        rest(head) > 0,
+    ]
 
 
 def _after_the_answer(state: SymState, arguments: tuple[Any, ...]) -> Terms:
     return [*_in_a_pass(state, arguments), z3.Not(state.device.terms["write_outstanding"])]
 
 
-def _nothing_is_written(state: SymState, *_: Any) -> Terms:
-    return [z3.Or(state.device.terms["destroyed"], written_count(state.buffers.version) == 0)]
+def _may_take(state: SymState, arguments: tuple[Any, ...]) -> Terms:
+    taken, there = int_term(arguments[0]), int_term(state.buffers.pending_bytes())
+    return [*_after_the_answer(state, arguments), z3.Or(taken <= 0, taken <= there)]
 
 
-def _only_bytes_complete(
-    state: SymState, arguments: tuple[Any, ...], written: z3.ArithRef
-) -> Terms:
-    fewer = written_count(state.buffers.version) <= written
-    return [z3.Implies(int_term(arguments[0]) <= 0, fewer)]
+def _may_complete(state: SymState, arguments: tuple[Any, ...]) -> Terms:
+    return [*_below_limit(state), int_term(arguments[0]) >= 0]
+
+
+def _nothing_is_written(call: Call) -> Terms:
+    return [z3.Or(call.gone, call.now.written == 0)]
+
+
+def _comes_nearer(call: Call) -> Terms:
+    moved = int_term(call.result) == Outcome.MOVED.value
+    return [
+        *_nothing_is_written(call),
+        z3.Implies(moved, nearer(call.before, call.now, call.gone)),
+        z3.Implies(z3.Not(moved), no_farther(call.before, call.now, call.gone)),
+    ]
+
+
+def _only_bytes_complete(call: Call) -> Terms:
+    nothing, completed = int_term(call.arguments[0]) <= 0, int_term(call.result)
+    before, now = call.before, call.now
+    return [
+        z3.Implies(
+            nothing, z3.And(now.written <= before.written, completed == 0, now.left == before.left)
+        ),
+        z3.Implies(z3.Not(nothing), z3.Or(completed > 0, nearer(before, now, call.gone))),
+        now.taken == before.taken + z3.If(nothing, 0, int_term(call.arguments[0])),
+        completed >= 0,
+    ]
 
 
 _UNSETTLED: Final = frozenset({"retry_timer_is_settled", "what_a_limit_left_is_due"})
@@ -103,20 +146,25 @@ PROCEDURES: Final[dict[str, Procedure]] = {
     "write_pass": Procedure(_UNSETTLED | {"no_data_is_stuck"}),
     "read_pass": Procedure(_UNSETTLED | {"no_read_is_lost"}),
     "write_once": Procedure(
-        holds=("writing",), requires=_may_write, ensures=_nothing_is_written, writer=True
+        holds=("writing",), requires=_may_write, ensures=_comes_nearer, writer=True
     ),
     "write_to_port": Procedure(
         holds=("writing",),
         requires=_may_offer,
-        ensures=_nothing_is_written,
+        ensures=_comes_nearer,
         writer=True,
         rules=("CB-1", "WR-2", "WR-3", "BUF-6"),
     ),
-    "complete": Procedure(holds=("writing",), ensures=_nothing_is_written),
+    "complete": Procedure(
+        holds=("writing",),
+        requires=_may_complete,
+        ensures=_nothing_is_written,
+        moves=lambda arguments: int_term(arguments[0]),
+    ),
     "take_answer": Procedure(
         frozenset({"orphans_wait_for_an_answer"}),
         holds=("writing",),
-        requires=_after_the_answer,
+        requires=_may_take,
         ensures=_only_bytes_complete,
         changes=frozenset({"active", "spare_bytes"}),
         writer=True,

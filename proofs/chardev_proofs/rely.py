@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias
 
 import z3
 
+from chardev_proofs.progress import COUNTS
 from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, View
 from chardev_spec.state import Device
 
@@ -37,11 +38,11 @@ BALANCED_COUNTS: Final = ("write_due", "read_due", "announcing")
 So are the references that frames hold, and who is being pushed; see `cuts`.
 """
 
-ONLY_THE_WRITER_COMPLETES: Final = "only the writer completes"
-WRITERS_OWN: Final = frozenset(
-    {"an ignored answer stays ignored", "a request stays", ONLY_THE_WRITER_COMPLETES}
-)
-"""Facts that the writer's guard keeps others from breaking; the writer itself does what they forbid."""
+WRITERS_OWN: Final = frozenset({"an ignored answer stays ignored", "a request stays"})
+"""Facts that the writer's guard keeps others from breaking; the writer itself does what they forbid.
+
+So it does what `writer_rely` forbids: no other writer waits then.
+"""
 
 FROZEN: Final = (
     "running", "active", "port", "port_generation", "announces_writability", "port_owes_wakeup",
@@ -84,6 +85,28 @@ def device_rely(held: Terms, old: Terms, new: Terms) -> Facts:
     ]  # fmt: skip
 
 
+def writer_rely(held: Terms, old: Terms, new: Terms) -> Facts:
+    """What holds of the write queue while a writer waits; the states have `progress.COUNTS` beside their scalars."""
+    alive = z3.Not(new["destroyed"])
+    same_port = new["port_generation"] == old["port_generation"]
+    in_pass = z3.And(z3.Not(old["sealed"]), old["awaiting"] == 0)
+    return [
+        ("only the writer completes", z3.Implies(
+            z3.Or(held["writing"], held["destroyed"]), new["written"] <= old["written"]
+        )),
+        ("only the writer writes the current buffer", z3.Implies(
+            z3.And(alive, held["writing"], in_pass, same_port), new["left"] == old["left"]
+        )),
+        ("only the writer takes bytes off the queue", z3.Implies(
+            z3.Or(held["writing"], held["destroyed"]), new["taken"] == old["taken"]
+        )),
+        ("what is offered waits for the answer", z3.Implies(
+            z3.And(alive, held["write_outstanding"], z3.Not(new["answer_ignored"])),
+            new["offered"] == old["offered"],
+        )),
+    ]  # fmt: skip
+
+
 def row_rely(table: str, old: View, there: z3.BoolRef, limit: Any, new: View) -> Facts:
     """What holds of each row that is there in the end.
 
@@ -97,6 +120,7 @@ def row_rely(table: str, old: View, there: z3.BoolRef, limit: Any, new: View) ->
                 there, z3.And(*[new[name] == old[name] for name in constant])
             )),
             ("leaving for good", z3.Implies(z3.And(there, old["leaving"]), new["leaving"])),
+            ("what was sent stays sent", z3.Implies(there, new["sent"] >= old["sent"])),
         ]  # fmt: skip
     elif table == BUFFER.name:
         facts += [
@@ -109,7 +133,12 @@ def row_rely(table: str, old: View, there: z3.BoolRef, limit: Any, new: View) ->
         ]  # fmt: skip
     elif table == MESSAGE.name:
         facts += [
-            ("constants of an entry", z3.Implies(there, new["client"] == old["client"])),
+            (
+                "constants of an entry",
+                z3.Implies(
+                    there, z3.And(new["client"] == old["client"], new["message"] == old["message"])
+                ),
+            ),
         ]
     return facts
 
@@ -124,6 +153,10 @@ def rely_obligations() -> list[tuple[str, bool]]:
     results = [
         (f"{name} is reflexive", _follows([], fact))
         for name, fact in device_rely(device[1], device[1], device[1])
+    ]
+    results += [
+        (f"{name} is reflexive", _follows([], fact))
+        for name, fact in writer_rely(device[1], device[1], device[1])
     ]
     results += _composed("the device", _device_steps(device))
     for table in (CLIENT, BUFFER, MESSAGE):
@@ -166,6 +199,7 @@ def rely_obligations() -> list[tuple[str, bool]]:
 
 def _device(name: str) -> dict[str, Any]:
     kinds = {each.name: each.type for each in fields(Device)}
+    kinds |= dict.fromkeys((*COUNTS, "taken"), int)
     return {
         each: z3.Bool(f"{each}.{name}") if kind is bool else z3.Int(f"{each}.{name}")
         for each, kind in kinds.items()
@@ -173,20 +207,27 @@ def _device(name: str) -> dict[str, Any]:
 
 
 def _guards(device: list[dict[str, Any]]) -> list[z3.BoolRef]:
-    """What was held at the entry is held in the middle, and inside a call there is a frame."""
+    """What was held at the entry is held in the middle, and inside a call there is a frame.
+
+    So the entry's writer has one, and who waits for the port is a writer.
+    """
     entry, middle = device[0], device[2]
     return [
         z3.Or(
             middle["destroyed"],
-            z3.And(*[z3.Implies(entry[name], middle[name]) for name in ("writing", "reading")]),
+            z3.And(*[z3.Implies(entry[name], middle[name]) for name in BALANCED_BOOLS]),
         ),
         middle["frames"] >= entry["frames"],
+        z3.Implies(entry["destroyed"], middle["destroyed"]),
+        z3.Implies(entry["writing"], z3.Or(entry["frames"] > 0, entry["destroyed"])),
+        z3.Implies(entry["write_outstanding"], entry["writing"]),
     ]
 
 
 def _device_steps(device: list[dict[str, Any]]) -> Any:
     def step(held: int, one: int, two: int) -> Facts:
-        return device_rely(device[held], device[one], device[two])
+        states = device[held], device[one], device[two]
+        return [*device_rely(*states), *writer_rely(*states)]
 
     return step, _guards(device)
 

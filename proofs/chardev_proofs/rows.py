@@ -168,7 +168,8 @@ class SymTable:
         self.schema = schema
         self.state = state
         self.version: Version = Empty(schema)
-        self.counters = {"handle": ONE, "position": ONE, "order": ONE}
+        # `taken` is the position of the byte that is written next (`order`).
+        self.counters = {"handle": ONE, "position": ONE, "order": ONE, "taken": ONE}
 
     def __getattr__(self, name: str) -> Any:
         raise UnsupportedError(f"`{name}` of {self.schema.name} has no symbolic contract")

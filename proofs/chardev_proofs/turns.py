@@ -5,17 +5,19 @@ Theory of operation
 A *turn* is what happens between two visits to one loop head.
 `RANKS` has, for the loops that always end, what each turn makes less and what is above zero while they go on: no
 callback can keep them going.
-A pass goes on as long as something moves (WR-5): there each turn that moved nothing must be the first such turn.
+A pass goes on as long as something moves: a turn that moved something must come nearer to WR-5's limit (`progress`),
+and one that moved nothing must be the first such turn.
+A push goes on as long as the client grants: each turn must send it a message for one of its tokens.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import z3
 
 from chardev_proofs.lists import SymHandles, SymMessages
-from chardev_proofs.machine import written_count
+from chardev_proofs.progress import Counts, moved_more, nearer, no_farther
 from chardev_proofs.state import SymState
 from chardev_proofs.values import SymInt, bool_term, int_term
 from chardev_spec.writing import Outcome
@@ -25,14 +27,24 @@ from chardev_spec.writing import Outcome
 class Turn:
     """What is known at a loop head.
 
-    `left` has the number of what a list holds, and every local that is a number, by name; `written` is how many
-    buffers wait for their price to return.
+    `left` has the number of what a list holds, and every local that is a number, by name.
+    `pushed` is the client that is being pushed.
     """
 
     function: str
     left: dict[str, z3.ArithRef]
-    written: z3.ArithRef
+    counts: Counts
     repeated: Any
+    pushed: "Pushed | None" = None
+
+
+class Pushed(NamedTuple):
+    """A client whose queue is being pushed: whether it is there, what was sent to it, and what may still be."""
+
+    client: z3.ArithRef
+    there: z3.BoolRef
+    sent: z3.ArithRef
+    credit: z3.ArithRef
 
 
 def turn(function: str, names: dict[str, Any], state: SymState) -> Turn:
@@ -43,7 +55,13 @@ def turn(function: str, names: dict[str, Any], state: SymState) -> Turn:
         if isinstance(value, (SymHandles, SymMessages, SymInt))
         or (isinstance(value, int) and not isinstance(value, bool))
     }
-    return Turn(function, left, written_count(state.buffers.version), names.get("repeated"))
+    counts = Counts.of(state)
+    if function != PUSH:
+        return Turn(function, left, counts, names.get("repeated"))
+    version, client = state.clients.version, left["client"]
+    row = version.view(client)
+    pushed = Pushed(client, version.alive(client), row["sent"], row["send_tokens"])
+    return Turn(function, left, counts, None, pushed)
 
 
 def _left(name: str) -> Callable[[Turn], z3.ArithRef]:
@@ -51,7 +69,7 @@ def _left(name: str) -> Callable[[Turn], z3.ArithRef]:
 
 
 RANKS: Final[dict[str, Callable[[Turn], z3.ArithRef]]] = {
-    "complete": lambda now: now.written,
+    "complete": lambda now: now.counts.written,
     "fan_out": _left("recipients"),
     "free_self_tokens": _left("returned"),
     "drop_messages": _left("messages"),
@@ -61,6 +79,13 @@ RANKS: Final[dict[str, Callable[[Turn], z3.ArithRef]]] = {
 """The loops that end whatever callbacks do, and what each turn of them makes less."""
 
 PASSES: Final = ("write_pass", "read_pass")
+"""The loops that end because of WR-5's limit."""
+
+PUSH: Final = "push"
+"""The loop that ends when the client grants no more (RD-7)."""
+
+TURNS: Final = "start"
+"""The loop whose turns are passes: what it moves is counted as theirs is, but parts of buffers are not."""
 
 
 def comes_to_an_end(before: Turn, now: Turn, gone: z3.BoolRef) -> z3.BoolRef | None:
@@ -69,11 +94,26 @@ def comes_to_an_end(before: Turn, now: Turn, gone: z3.BoolRef) -> z3.BoolRef | N
         rank = RANKS[now.function]
         return z3.Or(gone, z3.And(rank(before) > 0, rank(now) < rank(before)))
     if now.function in PASSES:
-        outcome = now.left["outcome"]
-        asked = outcome == Outcome.ASKED.value
-        again = z3.And(bool_term(now.repeated), z3.Not(bool_term(before.repeated)))
-        return z3.Implies(asked, again)
+        return _pass_ends(before, now, gone)
+    if before.pushed is not None and now.pushed is not None:
+        one, two = before.pushed, now.pushed
+        sent = z3.And(one.client == two.client, one.credit > 0, two.sent > one.sent)
+        return z3.Or(gone, z3.Not(two.there), sent)
     return None
+
+
+def _pass_ends(before: Turn, now: Turn, gone: z3.BoolRef) -> z3.BoolRef:
+    outcome, counts = now.left["outcome"], (before.counts, now.counts)
+    again = z3.And(bool_term(now.repeated), z3.Not(bool_term(before.repeated)))
+    if now.function == "write_pass":
+        moved, same = nearer(*counts, gone), no_farther(*counts, gone)
+    else:
+        moved = z3.Or(gone, moved_more(*counts))
+        same = now.counts.moved == before.counts.moved
+    return z3.And(
+        z3.Implies(outcome == Outcome.MOVED.value, moved),
+        z3.Implies(outcome == Outcome.ASKED.value, z3.And(again, same)),
+    )
 
 
 def everybody_is_served(

@@ -250,13 +250,27 @@ class SymBool(Number):
 
 
 class SymBytes(Symbolic):
-    """Bytes, of which only the number is known."""
+    """Bytes, of which only the number is known, and, if they are of the write queue, where they `begin` there."""
 
-    __slots__ = ("size",)
+    __slots__ = ("begin", "size")
     __hash__ = None
 
-    def __init__(self, size: z3.ArithRef) -> None:
-        self.size = size
+    def __init__(self, size: z3.ArithRef, begin: z3.ArithRef | None = None) -> None:
+        self.size, self.begin = size, begin
+
+    def __getitem__(self, part: Any) -> "SymBytes":  # type: ignore[override]
+        """A part, cut at the front or at the end by a number that is known."""
+        if not builtins.isinstance(part, slice) or part.step is not None:
+            self._refuse()
+        first, end = part.start or 0, part.stop
+        if not all(builtins.isinstance(each, int) for each in (first, end or 0)) or first < 0:
+            self._refuse()
+        size = self.size
+        if end is not None:
+            last = z3.IntVal(end) if end >= 0 else size + end
+            size = z3.If(last < 0, z3.IntVal(0), z3.If(last < size, last, size))
+        size = z3.If(size > first, size - first, z3.IntVal(0))
+        return SymBytes(z3.simplify(size), None if self.begin is None else self.begin + first)
 
     def __bool__(self) -> bool:
         return decide(self.size != 0)

@@ -138,6 +138,7 @@ class LiteralState(SymState):
                 "handle": z3.IntVal(rows._next_handle),
                 "order": z3.IntVal(order),
                 "position": z3.IntVal(len(positions) + 1),
+                "taken": z3.IntVal(1),
             }
         for port, facts in concrete.ports.items():
             literal = SymPort(z3.IntVal(port))

@@ -109,6 +109,19 @@ def test_functions_of_the_language_are_lifted_for_a_while() -> None:
     assert "len" not in namespace
 
 
+@pytest.mark.parametrize(
+    "part", [slice(None), slice(1, None), slice(2), slice(1, 3), slice(-1), slice(1, -2)]
+)
+def test_a_part_of_bytes_is_pythons(part: slice) -> None:
+    """A port could be given another part of the write queue than the one that is proved."""
+    for size in range(5):
+        cut = SymBytes(z3.IntVal(size), z3.IntVal(0))[part]
+        expected = list(range(size))[part]
+        assert z3.simplify(cut.size).as_long() == len(expected)
+        assert cut.begin is not None
+        assert not expected or z3.simplify(cut.begin).as_long() == expected[0]
+
+
 def test_an_unknown_answer_of_the_solver_proves_nothing() -> None:
     """A time-out would count as proved."""
     path = Path([], Explorer())

@@ -7,8 +7,19 @@ from typing import Final
 
 from chardev_spec.conditions import Frame, Steps
 from chardev_spec.contract import Contract
-from chardev_spec.events import LOOP, Message, OnFreeSelfToken, Peer, RemoveClient, UnrefMsgToClient
+from chardev_spec.events import (
+    LOOP,
+    ChooseOffer,
+    Message,
+    OnFreeSelfToken,
+    Peer,
+    PortWrite,
+    ReadOneMsgFromDevice,
+    RemoveClient,
+    UnrefMsgToClient,
+)
 from chardev_spec.state import Place
+from chardev_spec.writing import Outcome
 
 
 class KeepsLookingAfterACallback(Contract):
@@ -180,6 +191,161 @@ class SaysItForEver(Contract):
             yield OnFreeSelfToken()
 
 
+class CountsNoBuffer(Contract):
+    """Completes buffers and does not count them, so that no limit stops it."""
+
+    def complete(self, frame: Frame, completed: int) -> Steps[None]:
+        yield from super().complete(frame, completed)
+        frame.moved -= completed
+
+
+class CountsNoMessage(Contract):
+    """Reads messages and does not count them."""
+
+    def fan_out(self, frame: Frame, message: Message) -> Steps[None]:
+        frame.moved -= 1
+        yield from super().fan_out(frame, message)
+
+
+class AsksForNoLimit(Contract):
+    """Writes on without asking whether the limit allows it."""
+
+    def write_once(self, frame: Frame) -> Steps[Outcome]:
+        completed = self.take(0)
+        if completed > 0:
+            yield from self.complete(frame, completed)
+            return Outcome.MOVED
+        count = yield ChooseOffer(self.buffers.pending_count())
+        return (yield from self.write_to_port(frame, count))
+
+
+class AsksForAnotherLimit(Contract):
+    """Asks for each message as if it were the first."""
+
+    def read_once(self, frame: Frame) -> Steps[Outcome]:
+        moved, frame.moved = frame.moved, 0
+        outcome = yield from super().read_once(frame)
+        frame.moved += moved
+        return outcome
+
+
+class TakesNothing(Contract):
+    """Leaves the current buffer as it was when the port took a part of it: the same bytes are written again."""
+
+    def take_answer(self, taken: int) -> int:
+        return super().take_answer(taken) if taken > 1 else 0
+
+
+class RepeatsWhatMovedNothing(Contract):
+    """Tries again as often as it is asked to, though nothing moves."""
+
+    def limit_repeats(self, outcome: Outcome, repeated: bool) -> Outcome:
+        return outcome
+
+
+class PushesForNothing(Contract):
+    """Takes no token for a message that it pushes."""
+
+    def spend_credit(self, client: int) -> None:
+        if not self.clients[client].pushing:
+            super().spend_credit(client)
+
+
+class WritesBesideTheWriter(Contract):
+    """Takes a byte off the current buffer while the writer may wait for the port."""
+
+    def stop(self, frame: Frame) -> None:
+        self.check_alive()
+        self.halt()
+        if self.buffers.any_in(Place.CURRENT):
+            row = self.buffers[self.buffers.first(Place.CURRENT)]
+            if len(row.data) - row.written > 1:
+                row.written += 1
+
+
+class GivesAnotherPart(Contract):
+    """Gives the port what comes behind the first byte that is due."""
+
+    def write_to_port(self, frame: Frame, count: int) -> Steps[Outcome]:
+        steps, answer = super().write_to_port(frame, count), None
+        while True:
+            try:
+                event = steps.send(answer)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if type(event) is PortWrite:
+                event = PortWrite(event.port, event.data[1:])
+            answer = yield event
+
+
+class WritesTwice(Contract):
+    """Leaves in the queue what the port took, as if it had taken nothing."""
+
+    def write_to_port(self, frame: Frame, count: int) -> Steps[Outcome]:
+        offer = self.buffers.offer(count)
+        self.device.write_outstanding = True
+        self.device.answer_ignored = False
+        assert self.device.port is not None
+        yield PortWrite(self.device.port, offer.data)
+        self.keep_spare(self.buffers.end_offer())
+        self.device.write_outstanding = False
+        return Outcome.NOTHING
+
+
+class TakesWithoutAWrite(Contract):
+    """Takes the first byte off the queue before anything is written."""
+
+    def write_once(self, frame: Frame) -> Steps[Outcome]:
+        if self.take(1) > 0:
+            yield from self.complete(frame, 1)
+        return (yield from super().write_once(frame))
+
+
+class Overtakes(Contract):
+    """Sends a message to whoever has a send token, past those that wait."""
+
+    def sends_directly(self, client: int) -> bool:
+        return not self.clients[client].flow_control or self.clients[client].send_tokens > 0
+
+
+class PopsTheNewest(Contract):
+    """Takes the newest message of a queue first, where that is the client's."""
+
+    def pop_message(self, client: int) -> Message:
+        entry = self.send_queue.next_handle() - 1
+        if entry not in self.send_queue or self.send_queue[entry].client != client:
+            entry = self.send_queue.first(client)
+        message = self.send_queue[entry].message
+        self.send_queue.delete(entry)
+        self.clients[client].queue_length -= 1
+        self.settle_wait_timer(client)
+        return message
+
+
+class SendsAnother(Contract):
+    """Sends another message than the one that it took from the queue."""
+
+    def pop_message(self, client: int) -> Message:
+        return super().pop_message(client) + 1
+
+
+class QueuesAnother(Contract):
+    """Queues another message than the one that was read."""
+
+    def queue_message(self, client: int, message: Message) -> None:
+        super().queue_message(client, message + 1)
+
+
+class ReadsInsideAFanOut(Contract):
+    """Reads while a message is being fanned out."""
+
+    def read_pass(self, frame: Frame) -> Steps[None]:
+        if self.device.reading and self.may_read():
+            yield ReadOneMsgFromDevice(self.port_to_read())
+        yield from super().read_pass(frame)
+
+
 class MarshallsTooFew(Contract):
     """Keeps a client's tokens from the record."""
 
@@ -205,5 +371,21 @@ WRONG: Final[dict[type[Contract], str]] = {
     ServesTwice: "fan_out",
     PassesOver: "fan_out",
     SaysItForEver: "client_remove",
+    CountsNoBuffer: "complete",
+    CountsNoMessage: "fan_out",
+    AsksForNoLimit: "write_once",
+    AsksForAnotherLimit: "read_pass",
+    TakesNothing: "take_answer",
+    RepeatsWhatMovedNothing: "write_pass",
+    PushesForNothing: "send_to_client_tokens_add",
+    WritesBesideTheWriter: "stop",
+    GivesAnotherPart: "write_to_port",
+    WritesTwice: "write_to_port",
+    TakesWithoutAWrite: "write_once",
+    Overtakes: "deliver",
+    PopsTheNewest: "send_to_client_tokens_add",
+    SendsAnother: "send_to_client_tokens_add",
+    QueuesAnother: "deliver",
+    ReadsInsideAFanOut: "read_pass",
     MarshallsTooFew: "migrate_data_marshall",
 }
