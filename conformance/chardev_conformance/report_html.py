@@ -5,10 +5,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
-from chardev_conformance.report_diagram import messages, to_svg
+from chardev_conformance.report_diagram import Message, messages, to_svg
 from chardev_conformance.report_junit import printable
 from chardev_conformance.report_states import Standing, states
 from chardev_conformance.results import Verdict
+from chardev_conformance.spice_server.diagram import messages as server_messages
 from chardev_conformance.spice_server.steps import is_trace as is_server_trace
 from chardev_conformance.spice_server.steps import loads as server_loads
 from chardev_conformance.spice_server.steps import readable as steps_text
@@ -110,20 +111,28 @@ def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) 
 
 def _calls(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) -> tuple[str, str]:
     """The sequence diagram of calls with the state beside it, and the calls as text."""
-    rule = finding["rules"][0]
     scenario = loads(finding["trace"], anchor)
-    label = f"Sequence diagram of the {finding['steps']} calls that break {rule}"
     standings = states(scenario, _machine(report["profile"]))
-    diagram = to_svg(messages(scenario), label, f"{rule} is broken", numbered=len(standings) - 1)
-    shown = f'<div class="beside"><div class="wide" tabindex="0">{diagram}</div>{_states(standings)}</div>'
+    diagram = _diagram(finding, messages(scenario), "calls", numbered=len(standings) - 1)
+    shown = f'<div class="beside">{diagram}{_states(standings)}</div>'
     return shown, f"{readable(scenario)}\n\n{LEGEND}"
 
 
 def _server_steps(
     finding: Mapping[str, Any], _report: Mapping[str, Any], anchor: str
 ) -> tuple[str, str]:
-    """What peers, ports and the host did to a server: no diagram, as nobody sees the calls inside it."""
-    return "", steps_text(server_loads(finding["trace"], anchor))
+    """What peers, ports and the host did to a server; nobody sees its state."""
+    scenario = server_loads(finding["trace"], anchor)
+    return _diagram(finding, server_messages(scenario), "steps"), steps_text(scenario)
+
+
+def _diagram(
+    finding: Mapping[str, Any], rows: Sequence[Message], what: str, *, numbered: int = 0
+) -> str:
+    rule = finding["rules"][0]
+    label = f"Sequence diagram of the {finding['steps']} {what} that break {rule}"
+    drawn = to_svg(rows, label, f"{rule} is broken", numbered=numbered)
+    return f'<div class="wide" tabindex="0">{drawn}</div>'
 
 
 def _machine(profile: str) -> type[Contract]:

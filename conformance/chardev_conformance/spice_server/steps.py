@@ -191,9 +191,13 @@ def readable(scenario: Scenario) -> str:
     """The scenario, one line a step."""
     stage = STAGES.get(scenario.stage)
     lines = [f"stage {scenario.stage}: {stage.title if stage else 'not known here'}"]
-    for number, step in enumerate(scenario.steps, start=1):
-        fields = to_json(step)
-        fields.pop("do")
-        words = [f"{name}={value if value != '' else '(none)'}" for name, value in fields.items()]
-        lines.append(f"{number:>3}. {step.do} {' '.join(words)}")
+    lines += [f"{i:>3}. {step_text(step)}" for i, step in enumerate(scenario.steps, start=1)]
     return "\n".join(lines)
+
+
+def step_text(step: Step) -> str:
+    """A step as it is written: what is done, and its arguments by name."""
+    words = [
+        f"{name}={value if value != '' else '(none)'}" for name, value in step.arguments.items()
+    ]
+    return " ".join([step.do, *words])

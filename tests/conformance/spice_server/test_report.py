@@ -105,5 +105,7 @@ def test_page_and_suite(tmp_path: Path) -> None:
     page = to_html(read_report(path))
     assert "  1. stop server=s1</pre>" in page
     assert "<b>" not in page
-    assert "Sequence diagram" not in page
+    assert 'aria-label="Sequence diagram of the 1 steps that break LC-3"' in page
+    assert ">1. stop server=s1</text>" in page
+    assert "What it changes in the state" not in page
     assert 'type="LC-3" message="received at &lt;stop&gt;"' in to_junit(data)
