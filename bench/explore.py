@@ -1,7 +1,9 @@
 """How fast the small scopes are explored on the specification's side.
 
-A *way* is one call from one state with one combination of answers, so one transition of the exhaustive driver; it makes
-several callbacks, and every callback is a step of the specification.
+A *step* goes from outside or from a callback, by one call or answer, to the next callback or the end: it is what the
+specification does between two points where something else may happen, and each is a transition of its machine.
+A *call* is a transition of the walks: one call from one state with one combination of answers, so several steps.
+A call with its next combination is run again from its beginning; what is run again is not counted again.
 Rates are of processor time, so that a busy machine shows as nothing else than a longer wait.
 """
 
@@ -11,26 +13,33 @@ from chardev_conformance.explore import Exploration
 from chardev_conformance.scope import SCOPES, quiet
 
 GOAL = 20_000
-"""Transitions a second."""
+"""Steps a second."""
 
 
 def main() -> None:
     """Print the table."""
-    print(f"{'scope':<22} {'states':>7} {'ways':>9} {'ways/s':>9} {'goal':>9}")
-    ways, seconds = 0, 0.0
+    print(
+        f"{'scope':<18} {'states':>7} {'calls':>9} {'steps':>9} {'calls/s':>9} {'steps/s':>9} {'goal':>7}"
+    )
+    states, calls, steps, seconds = 0, 0, 0, 0.0
     for scope in SCOPES.values():
         for name, each in ((f"{scope.name}, quiet", quiet(scope)), (scope.name, scope)):
             exploration = Exploration(each)
             begin = time.process_time()
             exploration.explore()
             taken = time.process_time() - begin
-            ways += exploration.transitions
+            _row(name, len(exploration.nodes), exploration.transitions, exploration.steps, taken)
+            states += len(exploration.nodes)
+            calls += exploration.transitions
+            steps += exploration.steps
             seconds += taken
-            rate = exploration.transitions / taken
-            print(
-                f"{name:<22} {len(exploration.nodes):>7,} {exploration.transitions:>9,} {rate:>9,.0f} {GOAL:>9,}"
-            )
-    print(f"{'all':<22} {'':>7} {ways:>9,} {ways / seconds:>9,.0f} {GOAL:>9,}")
+    _row("all", states, calls, steps, seconds)
+
+
+def _row(name: str, states: int, calls: int, steps: int, seconds: float) -> None:
+    print(
+        f"{name:<18} {states:>7,} {calls:>9,} {steps:>9,} {calls / seconds:>9,.0f} {steps / seconds:>9,.0f} {GOAL:>7,}"
+    )
 
 
 if __name__ == "__main__":

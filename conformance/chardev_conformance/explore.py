@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from chardev_conformance.coverage import Mode, Pair, Transition, mode
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
@@ -62,20 +62,23 @@ BUFFER: Final = attrgetter(
 )
 """What tells states apart outside a call: no ghosts, no numbers that only grow, no names."""
 
+ANSWERED: Final = {kind: EVENT_NAMES[kind.__name__] for kind in get_args(Callback)}
+"""What callbacks are called in answers."""
+
 
 def key(state: State, names: dict[str, Any]) -> tuple[Any, ...]:
     """What the specification reads of a state, outside; `names` are those of buffers and migration data."""
     device = state.device
-    clients = {row.handle: i for i, row in enumerate(state.clients)}
+    clients: dict[int | None, int] = {row.handle: i for i, row in enumerate(state.clients)}
     called = {handle: name for name, handle in names.items() if name[0] == "b"}
-    pending = [row.handle for row in state.buffers.pending_rows()]
+    pending = {row.handle: i for i, row in enumerate(state.buffers.pending_rows())}
     rows = [
         (
             called.get(row.handle) if row.place == Place.HELD else None,
-            None if row.client is None else clients.get(row.client),
+            clients.get(row.client),
             len(row.data),
-            pending.index(row.handle) if row.handle in pending else -1,
-            *BUFFER(row),
+            pending.get(row.handle),
+            BUFFER(row),
         )
         for row in state.buffers
     ]
@@ -90,6 +93,14 @@ def key(state: State, names: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+class Option(NamedTuple):
+    """One way to answer a callback; a call inside it and an exception are *disturbances*, one a call at most."""
+
+    answer: Answer
+    returned: Any = None
+    inner: Step | None = None
+
+
 class _Choices:
     """Replays one call with every combination of choices, the dull ones first.
 
@@ -101,14 +112,17 @@ class _Choices:
         self._offered: list[list[Option]] = []
         self._place = 0
 
-    def choose(self, options: Callable[[], list["Option"]]) -> "Option":
-        """One of the options, which are asked for once."""
+    def choose(self) -> Option | None:
+        """The option whose turn it is; None when nothing was offered here yet."""
         place = self._place
         self._place = place + 1
-        if place == len(self._taken):
-            self._taken.append(0)
-            self._offered.append(options())
-        return self._offered[place][self._taken[place]]
+        return self._offered[place][self._taken[place]] if place < len(self._taken) else None
+
+    def offer(self, options: list[Option]) -> Option:
+        """Offer options where nothing was offered yet, and take the first."""
+        self._taken.append(0)
+        self._offered.append(options)
+        return options[0]
 
     def next(self) -> bool:
         """Go on to the next combination; False when all have been taken."""
@@ -120,14 +134,6 @@ class _Choices:
             self._taken.pop()
             self._offered.pop()
         return False
-
-
-class Option(NamedTuple):
-    """One way to answer a callback; the last two are *disturbances*, one a call at most."""
-
-    value: Any = None
-    inner: Step | None = None
-    raises: bool = False
 
 
 @dataclass(slots=True)
@@ -155,13 +161,18 @@ class Exploration:
         self.nodes: list[Node] = []
         self.modes: list[Mode] = []
         self.transitions = 0
-        """How many were tried so far, those that were refused included."""
+        """How many calls were tried so far, each with its answers, those that were refused included."""
         self._machine = machine
         self._depth = depth
         self._known: dict[tuple[Any, ...], int] = {}
         self._queue: deque[int] = deque()
         self._run = _Run(scope, machine)
         self._begin()
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the machine were tried: from outside or a callback to the next one, replays not counted."""
+        return self.transitions + self._run.callbacks
 
     @property
     def complete(self) -> bool:
@@ -325,8 +336,8 @@ class _Run:
         self._names: dict[str, Any] = {}
         self._answers: list[Answer] = []
         self._nested = False
-        self._disturbed = False
-        self._messages = 0
+        self.callbacks = 0
+        """How many were answered in every way, replays not counted."""
 
     def every_way(
         self, state: State, names: dict[str, Any], step: Step
@@ -341,8 +352,6 @@ class _Run:
             runner.machine = self._machine(runner.state)
             self._names = dict(names)
             self._answers = []
-            self._disturbed = False
-            self._messages = 0
             self._perform(step, arguments)
             taken = Step(step.call, step.arguments, self._answers, "d1", step.result_name)
             yield taken, runner.state, self._names
@@ -384,37 +393,45 @@ class _Run:
         """Answer a callback as it is its turn; those of calls inside a callback the dull way."""
         if self._nested:
             return len(event.data) if type(event) is PortWrite else None
-        option = self._choices.choose(lambda: self._options(event))
-        answer = Answer(EVENT_NAMES[type(event).__name__], option.value, option.raises)
+        option = self._choices.choose() or self._choices.offer(self._options(event))
+        answer, returned, inner = option
         self._answers.append(answer)
-        if option.raises:
-            self._disturbed = True
+        if answer.raises:
             raise CallbackError("raised in the exploration")
-        if option.inner is not None:
-            self._disturbed = True
-            answer.calls = [option.inner]
+        if inner is not None:
             self._nested = True
             try:
-                self._perform(option.inner, self._arguments(option.inner))
+                self._perform(inner, self._arguments(inner))
             finally:
                 self._nested = False
-        return self._returned(event, answer)
+        return returned
 
     def _options(self, event: Callback) -> list[Option]:
-        options = [Option(value) for value in self._scope.values(event, self._messages)]
-        if not self._disturbed:
+        self.callbacks += 1
+        name = ANSWERED[type(event)]
+        messages = sum(
+            [
+                answer.on == "read_one_msg_from_device" and answer.value is True
+                for answer in self._answers
+            ]
+        )
+        options = [
+            Option(Answer(name, value), _returned(event, value, messages))
+            for value in self._scope.values(event, messages)
+        ]
+        if not any(answer.raises or answer.calls for answer in self._answers):
+            dull = _returned(event, None, messages)
             inner = self._scope.inside(self._runner.state, self._names)
-            options += [Option(None, step) for step in inner]
-            options += [Option(raises=True)] if self._scope.raises else []
+            options += [Option(Answer(name, calls=[step]), dull, step) for step in inner]
+            options += [Option(Answer(name, raises=True))] if self._scope.raises else []
         return options
 
-    def _returned(self, event: Callback, answer: Answer) -> Any:
-        if answer.on == "write":
-            size = len(getattr(event, "data", b""))
-            if type(answer.value) is int:
-                return min(answer.value, size)
-            return {"fail": -1, "over": size + 1}.get(str(answer.value), size)
-        if answer.value and answer.on == "read_one_msg_from_device":
-            self._messages += 1
-            return f"m{self._messages}"
-        return None
+
+def _returned(event: Callback, value: Any, messages: int) -> Any:
+    """What a callback returns that is answered by `value`, after so many messages."""
+    if type(event) is PortWrite:
+        size = len(event.data)
+        if type(value) is int:
+            return min(value, size)
+        return {"fail": -1, "over": size + 1}.get(value, size)
+    return f"m{messages + 1}" if value else None

@@ -367,7 +367,8 @@ class Buffers(Table[Buffer]):
         result._next_order = self._next_order
         rows = result._rows
         for place, ordered in self._ordered.items():
-            result._ordered[place] = {handle: rows[handle] for handle in ordered}
+            if ordered:
+                result._ordered[place] = {handle: rows[handle] for handle in ordered}
         return result
 
     def insert(self, row: Buffer) -> None:
