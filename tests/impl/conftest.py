@@ -1,13 +1,17 @@
-"""A small world around a device: a port, callbacks and timers that write down what happens."""
+"""What tests of the device run on: a small world that writes down what happens, and two ends that are joined."""
 
 from __future__ import annotations
 
+import socket
 from collections import Counter, deque
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from chardev import Device
+from chardev.ports import DescriptorPort, SocketPort, open_pty_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,3 +172,65 @@ def world(make_world: Callable[..., World]) -> World:
     made = make_world()
     made.dev.client_add("a", True, 2, 3, 2)
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Two ends that are joined, and what is known of them."""
+
+    name: str
+    open: Callable[[], tuple[DescriptorPort, DescriptorPort]]
+    tty: Callable[[], AbstractContextManager[tuple[str, DescriptorPort]]] | None = None
+    """The path of the one, which is a tty, and the other, open."""
+    stalled: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Nothing is carried from the one to the other meanwhile, if it is not enough that nobody reads."""
+    fills: bool = True
+    """The one takes only so much while nobody reads."""
+    hangs_up: bool = True
+    """The one is hung up when the other is closed."""
+    xonxoff: bool = True
+    """The driver pauses when the peer sends XOFF."""
+
+
+def _sockets() -> tuple[DescriptorPort, DescriptorPort]:
+    one, two = socket.socketpair()
+    return SocketPort(one), SocketPort(two)
+
+
+@contextmanager
+def _pty() -> Iterator[tuple[str, DescriptorPort]]:
+    # The slave stays open: without one its master would be hung up.
+    master, slave = open_pty_pair()
+    with master, slave:
+        yield slave.name, master
+
+
+PTY = Ends(name="pty", open=open_pty_pair, tty=_pty)
+SOCKET = Ends(name="socket", open=_sockets)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of ports run on ends that are made here, or on those of a plugin that is called `ends`."""
+    if "ends" in metafunc.fixturenames:
+        given = metafunc.config.pluginmanager.get_plugin("ends")
+        every = [given] if given else [PTY, SOCKET]
+        if "tty" in metafunc.fixturenames:
+            every = [each for each in every if each.tty is not None]
+        metafunc.parametrize("ends", every, ids=[each.name for each in every])
+
+
+@pytest.fixture
+def pair(ends: Ends) -> Iterator[tuple[DescriptorPort, DescriptorPort]]:
+    """Two connected ports, whatever they are."""
+    one, two = ends.open()
+    with one, two:
+        yield one, two
+
+
+@pytest.fixture
+def tty(ends: Ends) -> Iterator[tuple[str, DescriptorPort]]:
+    """The path of a tty, and the open port at its other end."""
+    pytest.importorskip("serialx", reason="python -m pip install 'chardev[serial]'")
+    assert ends.tty is not None
+    with ends.tty() as opened:
+        yield opened

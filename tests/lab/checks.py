@@ -143,14 +143,9 @@ class LabLine(Line):
         self.port.close()
         assert self.peer is not None
         self.peer.close()
-        self.place.plug(self.control)
-        path, peer_path = until(self._paths, f"{self.place.title}, plugged again")
+        path, peer_path = self.place.plug_again(self.control)
         self.port, self.peer = _open_soon(path), _open_soon(peer_path)
         self._unplugged = False
-
-    def _paths(self) -> tuple[str, str] | None:
-        paths = self.place.find()
-        return paths if all(Path(path).exists() for path in paths) else None
 
     def _receive_break(self) -> None:
         """A break is counted, and read as a zero byte."""

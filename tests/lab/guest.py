@@ -13,6 +13,7 @@ from chardev.line_settings import driver_of
 from tests.lab import checks
 from tests.lab.control import Control
 from tests.lab.places import PLACES, Place, load_drivers
+from tests.lab.port_tests import port_tests
 
 CHECK_SECONDS = 100
 """How long one check may take before it counts as stuck."""
@@ -78,6 +79,7 @@ def _checks(place: Place) -> Iterator[Check]:
     if place.is_tty:
         yield checks.settings
     yield checks.bounded_close
+    yield port_tests
 
 
 def _stuck(_number: int, _frame: FrameType | None) -> None:

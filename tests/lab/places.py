@@ -45,6 +45,15 @@ class Place:
     is_uart: bool = False
     """It has a loopback of its own, and can be overrun."""
 
+    def plug_again(self, control: Control) -> tuple[str, str]:
+        """Give the port back that was taken away; the paths of port and peer, which are there."""
+        self.plug(control)
+        return until(self._there, f"{self.title}, plugged again")
+
+    def _there(self) -> tuple[str, str] | None:
+        paths = self.find()
+        return paths if all(Path(path).exists() for path in paths) else None
+
 
 FoundT = TypeVar("FoundT")
 

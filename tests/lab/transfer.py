@@ -82,15 +82,21 @@ class Transfer:
         return port
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the peer read until something is so; raises `TimeoutError`, which says how far it got."""
+        """Let the peer read until something is so.
+
+        Raises `TimeoutError`, which says how far it got, when nothing arrives for long.
+        """
         end = time.monotonic() + WAIT_SECONDS
         while not condition():
-            self.received += self.peer.read()
+            data = self.peer.read()
+            self.received += data
             await asyncio.sleep(0)
-            if time.monotonic() > end:
+            if data:
+                end = time.monotonic() + WAIT_SECONDS
+            elif time.monotonic() > end:
                 errors = self.peer.errors() if isinstance(self.peer, TtyPort) else None
                 raise TimeoutError(
-                    f"{WAIT_SECONDS:.0f} s: of {len(self.data)} bytes the line took {self.taken}, "
+                    f"nothing for {WAIT_SECONDS:.0f} s: of {len(self.data)} bytes the line took {self.taken}, "
                     f"its peer has {len(self.received)} and errors {errors}, "
                     f"the client {len(self.owner.received)}; {self.runner.device.pending_bytes} wait"
                 )
