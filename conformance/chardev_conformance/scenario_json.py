@@ -99,6 +99,10 @@ def step_from_json(
     call = data.get("call")
     if not isinstance(call, str) or call not in PARAMETERS:
         raise ScenarioError(f"{where}: unknown call {call!r}; known are {', '.join(PARAMETERS)}")
+    if call == "advance" and depth:
+        raise ScenarioError(
+            f"{where}: no time passes inside a callback; put advance before or after the step"
+        )
     _check_keys(data, STEP_KEYS, f"{where}: a step")
     arguments = data.get("arguments", {})
     if not isinstance(arguments, dict) or set(arguments) != set(PARAMETERS[call]):

@@ -175,6 +175,8 @@ class Walk:
         step = decision.step
         calls = tuple(open_call.step.call for open_call in self.stack)
         if step.call == "advance":
+            if self.stack:
+                raise WalkError("no time passes inside a callback; answer it first")
             self.now_ms += step.arguments["milliseconds"]
             for runner in self.runners.values():
                 runner.advance(step.arguments["milliseconds"])

@@ -126,7 +126,14 @@ class Runner:
         self.state.ports[port] = Port(announces_writability)
 
     def advance(self, milliseconds: int) -> None:
-        """Move the clock; nothing fires by itself."""
+        """Move the clock; nothing fires by itself.
+
+        Raises `RuntimeError` inside a call: there the clock stands still, as that of an event loop does in a turn.
+        """
+        if self.stack:
+            raise RuntimeError(
+                f"{self.stack[-1].function} has not returned: no time passes inside a call"
+            )
         self.state.device.now_ms += milliseconds
 
     def call(self, function: str, *arguments: Any) -> Any:

@@ -629,6 +629,17 @@ def test_the_clock_is_one() -> None:
     assert lockstep.pairs["d1"].runner.state.device.retry_due_ms == 107
 
 
+def test_the_clock_stands_still_inside_a_call() -> None:
+    """A device that is told the time with a call would be blamed for a timer that is right by what it was told."""
+    late = Step("advance", {"milliseconds": 7})
+    scenario = Scenario({"p1": False}, None, [CREATE, GET, ADD, in_a_write(late)])
+    finding, performed = replay(DeviceTarget, scenario)
+    assert finding is None
+    assert [
+        each.call for step in performed.steps for answer in step.answers for each in answer.calls
+    ] == []
+
+
 def test_statistics_count_what_was_done() -> None:
     """The report would tell of other calls than were made."""
     statistics = Statistics()

@@ -256,6 +256,10 @@ CALLBACKS = ", ".join(EVENT_NAMES.values())
             with_answer(on="write", calls=[{"call": "stop"}, {"call": "halt"}]),
             f"here: answer 2, call 2: unknown call 'halt'; known are {CALLS}",
         ),
+        (
+            with_answer(on="write", calls=[{"call": "advance", "arguments": {"milliseconds": 1}}]),
+            "here: answer 2, call 1: no time passes inside a callback; put advance before or after the step",
+        ),
     ],
 )
 def test_wrong_steps_are_refused_in_one_line(data: Any, message: str) -> None:

@@ -110,6 +110,15 @@ def test_what_makes_no_sense_is_said(decision: Begin | Reply, message: str) -> N
     assert made.snapshot("d1") == before
 
 
+def test_no_time_passes_inside_a_callback() -> None:
+    """The stepper would show timers that no device can have."""
+    made = created()
+    made.take(begin("start"))
+    with pytest.raises(WalkError, match=r"^no time passes inside a callback; answer it first$"):
+        made.take(Begin(Step("advance", {"milliseconds": 1})))
+    assert made.now_ms == 0
+
+
 def test_an_answer_to_another_callback_is_refused() -> None:
     """An answer could go to a callback that it was not meant for."""
     made = created()

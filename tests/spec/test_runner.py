@@ -171,6 +171,19 @@ def test_the_clock_fires_nothing_by_itself() -> None:
     assert (owner.events, owner.retry) == ([], -900)
 
 
+def test_no_time_passes_inside_a_call() -> None:
+    """What an implementation in a process of its own is told once a call, the time, would be wrong in a callback."""
+    owner = Owner()
+    call = owner.runner.begin("start")
+    with pytest.raises(RuntimeError) as refused:
+        owner.runner.advance(1)
+    assert str(refused.value) == "start has not returned: no time passes inside a call"
+    while call.event is not None:
+        call.answer()
+    owner.runner.advance(1)
+    assert owner.runner.state.device.now_ms == 1
+
+
 class StaysActive(Contract):
     """LC-8: stop does not clear active."""
 

@@ -95,7 +95,8 @@ class SpecificationTarget:
         if call == "create":
             self._create(device)
         runner = self._runners[device]
-        runner.advance(self.host.now_ms() - runner.state.device.now_ms)
+        if not runner.stack:
+            runner.advance(self.host.now_ms() - runner.state.device.now_ms)
         if call == "migrate_data_release":
             message, buffers = arguments["data"]
             for buffer in buffers:
