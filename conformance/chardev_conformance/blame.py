@@ -11,6 +11,7 @@ The rules come back with the most likely first; behind them stand those that the
 
 from typing import Any, Final
 
+from chardev_conformance.scenario import Answer
 from chardev_spec import events
 from chardev_spec.contract import Contract
 from chardev_spec.events import Callback
@@ -59,22 +60,42 @@ EVENT_RULES: Final[dict[type[Callback], str]] = {
 """The rule that a callback is about, where nothing more is known."""
 
 
+CRASH_RULES: Final = {
+    "heap-use-after-free": "CB-1",
+    "heap-buffer-overflow": "BUF-1",
+}
+"""What a sanitizer saw in a call: something gone that the call still needs, or a buffer smaller than was asked for."""
+
+
+def of_crash(symptom: str, function: str) -> list[str]:
+    """The rule that a crash in a call tells of by its kind; none where the kind alone does not tell."""
+    kind = symptom.removeprefix("crash, ")
+    if function == "marshaller_unref":
+        return []  # what is gone is what the marshaller referred to, and the function's rules say so
+    if kind == "heap-buffer-overflow" and function == "restore":
+        return ["MIG-5"]
+    return [CRASH_RULES[kind]] if kind in CRASH_RULES else []
+
+
 def of_callback(
     machine: Contract,
     call: Call,
-    answered: list[str],
+    answers: list[Answer],
     allowed: Callback | None,
     seen: Callback | None,
 ) -> tuple[str, ...]:
     """A callback came that was not allowed, or did not come: None is the end of the call.
 
-    `answered` names the callbacks that the call made before.
+    `answers` are those that the call got to its callbacks before.
     """
+    answered = [answer.on for answer in answers]
     rules: list[str | None] = []
     if machine.device.destroyed:
         rules.append("LC-5" if call.function == "destroy" else "CB-1")
     elif call.frame.raised:
         rules.append("CB-5")
+    if isinstance(allowed, events.PortWrite) and _last_write_failed(answers):
+        rules.append("WR-8")  # there is another port to go on with, and the error was the old one's
     rules.append(_in_place_of(machine, call, answered, allowed, seen))
     if seen is not None:
         rules.append(_forbidding(machine, call, answered, seen))
@@ -84,6 +105,11 @@ def of_callback(
     if seen is not None:
         rules.append(EVENT_RULES[type(seen)])
     return tuple(dict.fromkeys(rule for rule in rules if rule is not None))
+
+
+def _last_write_failed(answers: list[Answer]) -> bool:
+    writes = [answer.value for answer in answers if answer.on == "write"]
+    return bool(writes) and writes[-1] in {"fail", "over"}
 
 
 def _in_place_of(
@@ -102,8 +128,10 @@ def _in_place_of(
         case (
             (None | events.PortWrite() | events.ReadOneMsgFromDevice()),
             events.UnrefMsgToClient(),
-        ):
+        ) | (events.UnrefMsgToClient(), (None | events.ReadOneMsgFromDevice())):
             return "CB-4"
+        case events.PortWrite(), events.SendTokensToClient() | events.OnFreeSelfToken():
+            return "TOK-1"  # a price returned for what is still to be written
         case None, events.ReadOneMsgFromDevice() if (
             machine.may_read() and machine.device.read_wanted and not machine.device.reading
         ):
@@ -275,7 +303,7 @@ def of_message(allowed: bytes, seen: bytes) -> tuple[str, ...]:
     for begin, size, rule in fields.values():
         field = allowed[begin : begin + size]
         if field != seen[begin : begin + size]:
-            # A count that does not fit its field is the largest that fits.
+            # A count that does not fit its field is the largest that fits, and so is one that there is not.
             rules.append("MIG-2" if field == bytes([255] * 4) else rule)
     return tuple(dict.fromkeys([*rules, "MIG-2", "MIG-1"]))
 

@@ -313,7 +313,7 @@ class Lockstep:
             try:
                 finish()
             except BrokenError as error:
-                raise self._broken(error) from None
+                raise self._broken(error, "destroy") from None
 
     # Performing
 
@@ -656,17 +656,16 @@ class Lockstep:
 
     # Findings
 
-    def _broken(self, error: BrokenError) -> FindingError:
-        """The implementation broke down: the rules are those of what it was doing."""
-        rules = [*error.rules]
+    def _broken(self, error: BrokenError, function: str = "marshaller_unref") -> FindingError:
+        """The implementation broke down: the rules are those of what it was doing, `function` outside all calls."""
+        functions, call = [function], None
         if self.frames:
             frame = self.frames[-1]
-            for function in _functions(frame.call) if frame.call else [frame.step.call]:
-                rules += self._rules_of(function)
-        else:
-            rules += self._rules_of("marshaller_unref")
-        rules = [*dict.fromkeys([*rules, "CB-1"])]
-        return self._found(tuple(rules), "to go on", str(error), error.symptom)
+            call = frame.step.call
+            functions = _functions(frame.call) if frame.call else [call]
+        rules = [*error.rules, *blame.of_crash(error.symptom, call or function)]
+        rules += [rule for each in functions for rule in self._rules_of(each)]
+        return self._found((*rules, "CB-1"), "to go on", str(error), error.symptom)
 
     def _endless(self) -> FindingError:
         return self._found(("WR-5",), "a bounded call", "an endless loop", "endless")
@@ -686,9 +685,8 @@ class Lockstep:
             rules: tuple[str, ...] = (getattr(frame.refused, "rule", "MIG-5"),)
         else:
             assert frame.call is not None
-            answered = [answer.on for answer in frame.step.answers]
-            machine = frame.pair.runner.machine
-            rules = blame.of_callback(machine, frame.call, answered, allowed, seen)
+            machine, answers = frame.pair.runner.machine, frame.step.answers
+            rules = blame.of_callback(machine, frame.call, answers, allowed, seen)
         return self._found(rules, said, saw, " / ".join(kinds))
 
     def _rules_of(self, function: str) -> tuple[str, ...]:

@@ -244,7 +244,7 @@ DEFECTS: Final = (
     ),
     _defect(
         "client without flow control marshalled with its counts",
-        "MIG-1",
+        "MIG-2",
         "client->flow_control ? saturated(client->tokens) : UINT32_MAX",
         "saturated(client->tokens)",
     ),

@@ -325,6 +325,8 @@ class LibraryTarget:
         self._calling: list[tuple[str, str | None]] = []
         """The device that is being called and the client that is being added, the innermost call last."""
         self._held: set[int] = set()
+        self._outlived = False
+        """Whether a buffer was released after its device was gone."""
         self._marshallers: set[int] = set()
         self._finishing = False
         self._make_core()
@@ -520,6 +522,7 @@ class LibraryTarget:
                 functions[call](device, arguments["buffer"])
             case "write_buffer_release_without_device":
                 self._held.discard(arguments["buffer"])
+                self._outlived = True
                 functions["write_buffer_release"](None, arguments["buffer"])
             case "retry_timer_fired":
                 self._fire(name, None)
@@ -623,14 +626,14 @@ class LibraryTarget:
                 self._calling.append((name, None))
                 functions["destroy"](device)
         for address in self._held:
+            self._outlived = True
             functions["write_buffer_release"](None, address)
         for marshaller in self._marshallers:
             self._library.marshaller_free(marshaller)
         self._library.lsan_disable()
         if self._library.leaks is not None and self._library.leaks():
-            raise BrokenError(
-                "leak", "memory is left after all was destroyed and released", ("BUF-2", "LC-5")
-            )
+            rules = ("BUF-2", "LC-5") if self._outlived else ("LC-5", "BUF-2")
+            raise BrokenError("leak", "memory is left after all was destroyed and released", rules)
 
 
 def _is_whole(message: bytes) -> bool:
