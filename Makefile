@@ -40,9 +40,18 @@ test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, wher
 		echo "test-newer: skipped, see the line above"; \
 	fi
 
-test-compiled: .venv-compiled/ready-to-test ## the device's tests and the check again, on the device compiled by mypyc
-	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest tests/impl \
-		$(addprefix tests/conformance/,test_lockstep.py test_campaign.py test_migration.py adapters/test_lines.py) $(ARGS)
+# All of tests/conformance but what the device has no part in: pages of Sphinx; the real libspice-server and recordings of
+# it, which the specification judges; and the slow ones of those that explore the specification or replay vectors on it.
+# Of tests/docs the code on the pages runs the device. Of the other folders none does: tests/spec and tests/proofs do not
+# import it, tests/mutants changes its sources, tests/house reads them, the rest tests other devices and tools.
+COMPILED_TESTS := tests/impl tests/conformance tests/docs/test_code.py \
+	$(addprefix --ignore=tests/conformance/,sphinx spice_server recorded) \
+	$(addprefix --deselect=tests/conformance/test_vectors.py::test_, \
+		the_set_is_what_this_specification_makes the_set_replays_on_the_specification walks_cover_what_they_say) \
+	--deselect=tests/conformance/test_drivers.py::test_the_documentation_has_the_scopes_as_they_are
+
+test-compiled: .venv-compiled/ready-to-test ## all tests that run the device, and the check, on the device compiled by mypyc
+	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest $(COMPILED_TESTS) $(ARGS)
 	.venv-compiled/bin/chardev check
 
 docs: docs/_build/npm/ready proof-report ## the site, in docs/_build/html
@@ -138,14 +147,19 @@ $(ENV)/ready-to-check: $(ENV)/created
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[conformance]'
 	touch $@
 
-# A wheel, not an editable copy: what is compiled must not lie beside the sources of the other environments.
-.venv-compiled/ready-to-test: pyproject.toml constraints.txt tools/compile_device.py $(wildcard impl/chardev/*.py)
+.venv-compiled/created: pyproject.toml constraints.txt tools/find_python.sh
 	rm -rf .venv-compiled
 	python=$$(tools/find_python.sh) && "$$python" -m venv .venv-compiled
 	.venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
-		hatchling mypy pytest setuptools
+		hatchling mypy setuptools
+	touch $@
+
+# A wheel, not an editable copy: what is compiled must not lie beside the sources of the other environments.
+# So it is made anew when anything changes that it holds.
+.venv-compiled/ready-to-test: .venv-compiled/created tools/compile_device.py \
+		$(shell find spec impl proofs conformance -type f -not -path '*/__pycache__/*')
 	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint constraints.txt --no-build-isolation '.[conformance,bench]'
+		--constraint constraints.txt --no-build-isolation '.[dev,bench]'
 	touch $@
 
 $(ENV)/ready-to-bench: $(ENV)/ready-to-test

@@ -3,7 +3,7 @@
 import os
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -29,6 +29,12 @@ from chardev_conformance.trace import dumps, finding_to_json, loads
 PROFILE = LONG if os.environ.get("CHARDEV_LONG") else QUICK
 """`CHARDEV_LONG=1` searches for minutes, each time elsewhere; else the same few seconds every time."""
 
+RARE: Final = {"write_buffer_release_without_device", "migrate_data_release", "restore"}
+"""A short search may miss what needs a destroyed device with a buffer held, or a source and a destination.
+
+Which it misses depends on the modules that are loaded; `impl/test_writing.py` and `test_migration.py` have them all.
+"""
+
 
 class BundledDevice(DeviceMachine):
     target = DeviceTarget
@@ -38,8 +44,7 @@ def test_the_bundled_device_keeps_the_contract() -> None:
     """The device would differ from the specification in some sequence of calls."""
     coverage = run(BundledDevice, PROFILE)
     print(coverage)  # noqa: T201 - `pytest -s` shows what was covered
-    # A restore needs a source and a destination: a short search may miss it, and test_migration does not.
-    assert {*coverage.never_made()} <= {"migrate_data_release", "restore"}
+    assert {*coverage.never_made()} <= RARE
     assert [rule for rule in coverage.never_exercised() if not rule.startswith("MIG-")] == []
     assert coverage.inside.total() > coverage.made.total() / 20
 
@@ -83,7 +88,8 @@ def test_a_failure_says_how_to_see_it_again() -> None:
     """Whoever gets the report could not repeat it, or not without Hypothesis."""
     error = found(TokenFromNowhereMachine)
     text = str(error)
-    assert text.startswith(f"{', '.join(error.finding.rules)}: in {error.finding.where}\n")
+    where = error.finding.where or "the end of a call"
+    assert text.startswith(f"{', '.join(error.finding.rules)}: in {where}\n")
     assert text.endswith(error.trace())
     scenario = loads(error.trace(), "trace")
     assert replay(TokenFromNowhereMachine.target, scenario) == (error.finding, error.scenario)
@@ -154,8 +160,7 @@ class Careful(DeviceMachine):
 def test_without_mistakes_no_call_breaks_the_contract() -> None:
     """An implementation that aborts on a contract error could not be checked."""
     coverage = run(Careful, settings(QUICK, max_examples=60))
-    # Without mistakes some calls have no legal moment in a short run; most of them must.
-    assert len(coverage.never_made()) <= 2
+    assert {*coverage.never_made()} <= RARE
 
 
 def test_every_call_has_a_weight() -> None:
