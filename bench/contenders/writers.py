@@ -20,6 +20,9 @@ from chardev.ports import DescriptorPort
 
 from .media import Line
 
+INTERVAL: Final = 5
+"""Tokens of the guest agent's client are announced so many at once."""
+
 
 class Writer:
     """One way to write messages of one size to one line."""
@@ -108,6 +111,61 @@ class Owner:
     read_one_msg_from_device = ref_msg_to_client = unref_msg_to_client = nothing
     send_msg_to_client = send_tokens_to_client = remove_client = nothing
     start_retry_timer = cancel_retry_timer = start_wait_timer = cancel_wait_timer = nothing
+
+
+class PortAlone(Writer):
+    """The bound of any device here: what port and owner cost, and nothing that decides when to call them."""
+
+    def open(self) -> None:
+        """Get a port of its own, and who hears of tokens."""
+        self.port = DescriptorPort(os.dup(self.line.own), "bench")
+        self.owner = Owner()
+        self.left = 0
+
+    def send(self, count: int) -> None:
+        """Write in a loop."""
+        self.left = count * len(self.data)
+        self.go_on()
+
+    def pending(self) -> bool:
+        """Whether the line was full."""
+        return self.left > 0
+
+    def go_on(self) -> None:
+        """Write on; the owner is told of every five messages."""
+        write, grant, buffers = self.port.write, self.owner.send_tokens_to_client, (self.data,)
+        freed = 0
+        while self.left > 0:
+            taken = write(buffers)
+            if taken <= 0:
+                return
+            self.left -= taken
+            freed += 1
+            if freed == INTERVAL:
+                grant("c", INTERVAL)
+                freed = 0
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self.port.close()
+
+
+class PortAloneTens(PortAlone):
+    """The same with ten messages joined, of which the owner is told twice."""
+
+    def go_on(self) -> None:
+        """Write on; after what does not make a batch of its own the owner is told as well."""
+        write, grant, data = self.port.write, self.owner.send_tokens_to_client, self.data
+        buffers = [data] * 2 * INTERVAL
+        while self.left > 0:
+            if self.left < len(data) * 2 * INTERVAL:
+                del buffers[-(-self.left // len(data)) :]
+            taken = write((b"".join(buffers),))
+            if taken <= 0:
+                return
+            self.left -= taken
+            grant("c", INTERVAL)
+            grant("c", INTERVAL)
 
 
 class OurDevice(Writer):
@@ -344,6 +402,8 @@ class Serialx(Pyserial):
 WRITERS: Final[dict[str, type[Writer]]] = {
     "os.write": SystemCall,
     "os.writev of 256": GatheredCall,
+    "port and owner alone, at once": PortAlone,
+    "port and owner alone, batch of 10": PortAloneTens,
     "device, at once": OurDevice,
     "device, batch of 10": OurTens,
     "device, batch of 256": OurHundreds,
