@@ -11,7 +11,9 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -137,6 +139,8 @@ async def run(image: Path, only: str, seed: int, log: Path) -> int:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # QEMU is a child of this process: both are stopped together, as a group of their own.
+            start_new_session=True,
         )
         carrying = [asyncio.create_task(wire.carry()) for wire in lab.wires.values()]
         try:
@@ -152,7 +156,7 @@ async def run(image: Path, only: str, seed: int, log: Path) -> int:
             print(f"the guest was stopped after {time.monotonic() - begin:.0f} s")
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)
             await process.wait()
             for task in carrying:
                 task.cancel()
