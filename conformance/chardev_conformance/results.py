@@ -125,7 +125,9 @@ def by_rule(report: Report, profile: Profile) -> list[RuleVerdict]:
     ran = exercised(report.statistics)
     result = []
     for rule in RULES.values():
-        symptoms = [each.finding.symptom for each in report.found if each.finding.rule == rule.id]
+        symptoms = dict.fromkeys(
+            each.finding.symptom for each in report.found if each.finding.rule == rule.id
+        )
         quirks = [quirk.__name__ for quirk in profile.quirks if rule.id in quirk.rules]
         if symptoms:
             result.append(RuleVerdict(rule.id, Verdict.BROKEN, "; ".join(symptoms)))

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from chardev_conformance.commands import FINDING, HOLDS, UsageError, write
+from chardev_conformance.lockstep import Finding
 from chardev_conformance.recorded.capture import PCAP, PCAPNG
 from chardev_conformance.recorded.qemu_log import is_log, judge_log
 from chardev_conformance.recorded.sessions import judge_capture
 from chardev_conformance.recorded.verdict import Verdict
+from chardev_conformance.report import to_json
+from chardev_conformance.report_junit import to_junit
+from chardev_conformance.results import Found, Report
+from chardev_conformance.results import Verdict as OfRule
+from chardev_conformance.scenario import Scenario
 from chardev_conformance.trace import read_bytes
 from chardev_spec.profiles import Profile
 
@@ -32,16 +38,16 @@ def tell(options: argparse.Namespace, verdicts: dict[Path, Verdict], profile: Pr
     """Print what the files say; the exit status."""
     if profile.quirks:
         raise UsageError("recorded traffic is held against the contract alone: leave out --profile")
-    for form in ("junit", "html"):
-        if getattr(options, form) is not None:
-            raise UsageError(f"--{form} is not for recorded traffic; --json is")
-    if str(options.json) == "-":
-        sys.stdout.write(_to_json(verdicts))
-    else:
-        for path, verdict in verdicts.items():
-            sys.stdout.write(to_text(str(path), verdict) + "\n")
-        if options.json is not None:
-            write(options.json, _to_json(verdicts))
+    if options.html is not None:
+        raise UsageError("--html is not for recorded traffic; --json and --junit are")
+    text = "".join([to_text(str(path), verdict) + "\n" for path, verdict in verdicts.items()])
+    forms = {"json": _to_json(verdicts), "junit": to_junit(_by_rule(verdicts, profile))}
+    files = {form: getattr(options, form) for form in forms}
+    printed = [forms[form] for form, path in files.items() if str(path) == "-"]
+    sys.stdout.write("".join(printed) or text)
+    for form, path in files.items():
+        if path is not None and str(path) != "-":
+            write(path, forms[form])
     return FINDING if any(each.findings for each in verdicts.values()) else HOLDS
 
 
@@ -72,3 +78,26 @@ def _to_json(verdicts: dict[Path, Verdict]) -> str:
         for path, verdict in verdicts.items()
     }
     return json.dumps(data, indent=2) + "\n"
+
+
+def _by_rule(verdicts: dict[Path, Verdict], profile: Profile) -> dict[str, Any]:
+    """The findings in the form of every report: traffic has no calls, and no rule of which it shows that it holds."""
+    found = [
+        Found(
+            Finding((each.rule,), each.where, each.allowed, each.seen, f"by the {each.party}"),
+            Scenario(),
+            str(path),
+        )
+        for path, verdict in verdicts.items()
+        for each in verdict.findings
+    ]
+    data = to_json(
+        Report(None, found=found, driver="recorded traffic"),
+        target=f"what {', '.join(map(str, verdicts))} records",
+        profile=profile,
+        again=shlex.join(["chardev", "judge", *map(str, verdicts)]),
+    )
+    for rule in data["rules"]:
+        if rule["verdict"] == OfRule.NOT_TESTED:
+            rule["why"] = "no finding, and traffic does not show that it holds"
+    return data | dict.fromkeys(("scenarios", "calls", "callbacks"))

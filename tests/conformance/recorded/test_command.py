@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 
@@ -17,6 +18,7 @@ from chardev_conformance.command_line import main
 from chardev_conformance.recorded.sessions import OUT_OF_SIGHT
 from chardev_conformance.spice_server.library import load_library
 from chardev_conformance.target import TargetError
+from chardev_spec.rules import RULES
 from tests.conformance.recorded.made import session
 from tests.conformance.recorded.sessions import ADDRESS
 from tests.conformance.recorded.test_sessions import FROM_CLIENT, START, announced, init
@@ -80,7 +82,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture, trace = tmp_path / "c.pcap", ROOT / "docs/example-trace.jsonl"
     capture.write_bytes(session(1, init()))
     wrong = {
-        ("--html", "-", str(capture)): "--html is not for recorded traffic; --json is",
+        ("--html", "-", str(capture)): "--html is not for recorded traffic; --json and --junit are",
         (str(trace), str(capture)): "judge traces and recorded traffic in runs of their own",
         ("--profile", "spice-0.12.4", str(capture)): (
             "recorded traffic is held against the contract alone: leave out --profile"
@@ -104,6 +106,32 @@ def test_a_report_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("TOK-3", where),
         ("TOK-1", where),
     ]
+
+
+def test_continuous_integration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finding would not fail a build, or a build would pass rules that nobody can judge from outside."""
+    path = tmp_path / "c.pcap"
+    path.write_bytes(session(1, init(), START, *[FROM_CLIENT] * 5, announced(1), announced(1)))
+    assert main(["judge", "--junit", "-", str(path)]) == 1
+    suite = fromstring(capsys.readouterr().out)[0]
+    properties = {each.attrib["name"]: each.attrib["value"] for each in suite[0]}
+    assert properties == {
+        "verdict": "broken",
+        "target": f"what {path} records",
+        "profile": "contract",
+        "driver": "recorded traffic",
+    }
+    where = "10.0.0.1:1000 to 10.0.0.2:5900, message"
+    texts = [
+        f"rules    TOK-3\nwhere    {where} {number}\nallowed  5 tokens or more at once\n"
+        f"seen     1 announced\nagain    chardev judge {path}"
+        for number in (8, 9)
+    ]
+    failures = [(each.attrib, each.text) for each in suite.iter("failure")]
+    assert failures == [({"type": "TOK-3", "message": "by the server"}, "\n\n".join(texts))]
+    why = "no finding, and traffic does not show that it holds"
+    skipped = [each.attrib for each in suite.iter("skipped")]
+    assert skipped == [{"message": why}] * (len(RULES) - 1)
 
 
 @contextmanager
