@@ -23,7 +23,7 @@ NOT_PROVED: Final = (
     "the end of `start` while its turns move only parts of buffers that calls in callbacks finish (WR-5)",
     "that the tables keep the order that they promise, and offer the bytes that their rows hold (WR-1, RD-3)",
 )
-"""What no obligation covers; the tests check it by running."""
+"""What no obligation covers: ends that the contract leaves open, and what the tests check by running."""
 
 UNBOUNDED: Final = "for any number of clients, buffers, messages and nested calls, and any count"
 
@@ -163,7 +163,7 @@ def verdict_line(
     seconds = sum(each.seconds for each in reports)
     return (
         f"{proved} of {len(obligations)} obligations proved{trouble}, {UNBOUNDED} "
-        f"({paths} paths, {seconds:.1f} s of proving); not proved but tested: {'; '.join(NOT_PROVED)}"
+        f"({paths} paths, {seconds:.1f} s of proving); outside the proof: {'; '.join(NOT_PROVED)}"
     )
 
 
