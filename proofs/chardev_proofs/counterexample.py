@@ -36,7 +36,7 @@ def failure(cuts: Cuts, claim: Claim, result: z3.CheckSatResult) -> Failure:
     path = cuts.path
     reason, term = f"unknown: {path.solver.reason_unknown()}", ""
     if result == z3.sat:
-        reason, term = "refuted", _false_part(path.solver.model(), claim.holds)
+        reason, term = "refuted", _false_part(path.asked.model(), claim.holds)
     return Failure(reason, list(path.steps), term, list(path.taken))
 
 

@@ -514,7 +514,7 @@ class Cuts(Knowledge):
         if z3.is_int_value(term):
             return int(term.as_long())
         self.path.check(z3.Not(gone))
-        value = int(self.path.solver.model().eval(term, model_completion=True).as_long())
+        value = int(self.path.asked.model().eval(term, model_completion=True).as_long())
         if not self.path.valid(z3.Or(gone, term == value)):
             self._not_balanced(label, name)
         return value

@@ -11,6 +11,9 @@ Small helpers that call nothing back would multiply paths for no gain.
 `merge` runs such a helper on all of its own paths at once and joins the results, and the states that they leave, under
 the conditions of the branches.
 
+Facts that tie rows to each other, two by two, are many (`Path.tie`).
+A question about one arbitrary row is asked without them, of a solver of its own: what follows from less, follows.
+
 The solver may answer `unknown`.
 For a decision that counts as "possible", for an obligation as "not proved": both are on the safe side.
 """
@@ -75,11 +78,18 @@ def new_number() -> int:
     return next(_names)
 
 
+def new_solver() -> z3.Solver:
+    """A solver that gives up in time."""
+    solver = z3.Solver()
+    solver.set("timeout", SOLVER_TIMEOUT_MS)
+    return solver
+
+
 class Path:
     """One run of a function.
 
-    `assumptions` is what holds on the path, for reports; the solver holds the same.
     `before_check` is called before the solver is asked: whoever has facts to add, adds them then.
+    `asked` is the solver that answered last, and has the model.
     """
 
     def __init__(self, trace: list[bool], explorer: "Explorer", last_era: int = 0) -> None:
@@ -93,8 +103,14 @@ class Path:
         self.supposed: list[z3.BoolRef] = []
         self.later_facts: list[z3.BoolRef] = []
         self.before_check: Callable[[], None] = lambda: None
-        self.solver = z3.Solver()
-        self.solver.set("timeout", SOLVER_TIMEOUT_MS)
+        self.kept_ties: list[z3.BoolRef] = []
+        self.solver = new_solver()
+        # What the solver knows but for ties; so much of it was told to the solver that has no ties.
+        self.untied: list[z3.BoolRef] = []
+        self.tied = False
+        self.rows: z3.Solver | None = None
+        self.told = 0
+        self.asked = self.solver
 
     def replaying(self) -> bool:
         """Whether this part of the path was gone before."""
@@ -109,17 +125,37 @@ class Path:
         if not self.dry():
             self.solver.add(*facts)
             self.kept += facts
+            self.untied += facts
 
-    def check(self, *assumptions: z3.BoolRef) -> z3.CheckSatResult:
-        """Ask the solver."""
-        self.before_check()
+    def tie(self, fact: z3.BoolRef) -> None:
+        """Assume a fact that ties one row to another."""
+        if not self.dry():
+            self.solver.add(fact)
+            self.kept_ties.append(fact)
+            self.tied = True
+
+    def check(self, *assumptions: z3.BoolRef, apart: bool = False) -> z3.CheckSatResult:
+        """Ask the solver; `apart` without what ties rows to each other."""
+        if apart and self.tied:
+            self.asked = self._rows()
+        else:
+            self.before_check()
+            self.asked = self.solver
         self.explorer.checks += 1
         if time.process_time() > self.explorer.deadline:
             raise OutOfTimeError("out of time")
         began = time.perf_counter()
-        result = self.solver.check(*assumptions)
+        result = self.asked.check(*assumptions)
         self.explorer.solver_seconds += time.perf_counter() - began
         return result
+
+    def _rows(self) -> z3.Solver:
+        """A solver that knows all but what ties rows to each other."""
+        if self.rows is None:
+            self.rows, self.told = new_solver(), 0
+        self.rows.add(*self.untied[self.told :])
+        self.told = len(self.untied)
+        return self.rows
 
     def valid(self, term: z3.BoolRef) -> bool:
         """Whether the term follows from the assumptions; `unknown` is no."""
@@ -133,8 +169,10 @@ class Path:
             self.explorer.answers[key] = (facts, self.check(*facts) != z3.unsat)
         return bool(self.explorer.answers[key][1])
 
-    def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
-        """Which of the claims follow from the assumptions and the condition.
+    def survivors(
+        self, condition: z3.BoolRef, claims: list[z3.BoolRef], *, apart: bool = False
+    ) -> list[bool]:
+        """Which of the claims follow from the assumptions, but for ties if asked `apart`, and the condition.
 
         A model in which a claim is false strikes it out, until there is none.
         """
@@ -142,8 +180,8 @@ class Path:
         key = (
             tuple(self.taken),
             self.era,
-            condition.get_id(),
-            *[claim.get_id() for claim in claims],
+            apart,
+            *[each.get_id() for each in (*self.supposed, condition, *claims)],
         )
         if key in self.explorer.answers:
             return list(self.explorer.answers[key][1])
@@ -156,28 +194,28 @@ class Path:
             ]
             if not open_claims:
                 break
-            result = self.check(condition, z3.Not(conjunction(open_claims)))
+            result = self.check(condition, z3.Not(conjunction(open_claims)), apart=apart)
             if result == z3.unsat:
                 break
             if result == z3.unknown:
                 holds = [z3.is_true(claim) for claim in claims]
                 break
-            model = self.solver.model()
+            model = self.asked.model()
             holds = [
                 survives and z3.is_true(model.eval(claim, model_completion=True))
                 for claim, survives in zip(claims, holds, strict=True)
             ]
-        self.explorer.answers[key] = ((condition, claims), holds)
+        self.explorer.answers[key] = ((list(self.supposed), condition, claims), holds)
         return holds
 
     def sample(self, condition: z3.BoolRef, terms: list[z3.ArithRef]) -> list[int] | None:
-        """Values of the terms where the condition is true; None if it never is."""
-        result = self.check(condition)
+        """Values of the terms where the condition is true; None if it never is, whatever ties rows."""
+        result = self.check(condition, apart=True)
         if result == z3.unsat:
             return None
         if result == z3.unknown:
             return [0 for _ in terms]
-        model = self.solver.model()
+        model = self.asked.model()
         values = [model.eval(term, model_completion=True) for term in terms]
         return [value.as_long() if z3.is_int_value(value) else 0 for value in values]
 
@@ -203,8 +241,9 @@ class Path:
         self.before_check()
         self.solver.push()
         self.solver.add(*facts)
-        outer = self.kept
-        self.kept = []
+        outer, outer_ties, known = self.kept, self.kept_ties, len(self.untied)
+        self.kept, self.kept_ties = [], []
+        self.untied += facts
         size = len(self.supposed)
         self.supposed += facts
         try:
@@ -212,16 +251,24 @@ class Path:
         finally:
             del self.supposed[size:]
             self.solver.pop()
+            del self.untied[known:]
+            if self.told > known:
+                self.rows = None
             kept, self.kept = self.kept, outer
+            ties, self.kept_ties = self.kept_ties, outer_ties
             if not for_good:
                 self.add(*kept)
+                for each in ties:
+                    self.tie(each)
 
     def forget(self) -> None:
         """Assume nothing any more."""
         self.era += 1
         self.kept.clear()
-        self.solver.reset()
-        self.solver.set("timeout", SOLVER_TIMEOUT_MS)
+        self.kept_ties.clear()
+        self.untied.clear()
+        self.tied, self.rows, self.told = False, None, 0
+        self.solver = self.asked = new_solver()
 
     def decide(self, term: z3.BoolRef) -> bool:
         """Go one way, and leave the other one to another path."""

@@ -44,7 +44,7 @@ from chardev_proofs.reshape import generators
 from chardev_proofs.rows import DEVICE_KINDS
 from chardev_proofs.state import SymState
 from chardev_proofs.tables import fresh
-from chardev_proofs.templates import Template, Universe, template
+from chardev_proofs.templates import RecordedState, Template, Universe, template
 from chardev_proofs.values import (
     EngineSignal,
     SymBool,
@@ -140,19 +140,23 @@ class FunctionProof:
         self.memory: dict[Any, Any] = {}
         self.explorer = Explorer(seconds)
         if not _prepared:
-            templates = self._templates()
-            rows = [(ROW[each.scope], made) for each, made in templates if each.scope in ROW]
-            _prepared.append((templates, Universe(rows)))
+            _prepared.append(self._templates())
         self.templates, self.universe = _prepared[0]
 
-    def _templates(self) -> list[tuple[Invariant, Template]]:
-        plain = lifted(Contract, "", set())
-        path = Path([], self.explorer)
-        return [
-            (each, template(each.holds, plain, path, ROW.get(each.scope)))
+    def _templates(self) -> tuple[list[tuple[Invariant, Template]], Universe]:
+        plain, path = lifted(Contract, "", set()), Path([], self.explorer)
+        states = {name: RecordedState(path) for name in (*ROW.values(), None)}
+        templates = [
+            (each, template(each.holds, plain, states[ROW.get(each.scope)], ROW.get(each.scope)))
             for each in INVARIANTS
             if each.scope != Scope.EVENT
         ]
+        terms = {
+            name: [made.term for each, made in templates if ROW.get(each.scope) == name]
+            for name in ROW.values()
+        }
+        rows = {name: Template(z3.And(*terms[name]), states[name], name) for name in terms}
+        return templates, Universe(rows)
 
     def run(self) -> Report:
         """Run every path."""

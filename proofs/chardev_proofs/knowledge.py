@@ -22,7 +22,17 @@ from chardev_proofs.machine import Procedure
 from chardev_proofs.rely import WRITERS_OWN, device_rely, row_rely, writer_rely
 from chardev_proofs.rows import DEVICE_KINDS, sort_of
 from chardev_proofs.state import SymState
-from chardev_proofs.tables import BUFFER, CLIENT, MESSAGE, TRUTH, Base, Version, View, fresh
+from chardev_proofs.tables import (
+    BUFFER,
+    CLIENT,
+    MESSAGE,
+    TRUTH,
+    Base,
+    Version,
+    View,
+    fresh,
+    substitute,
+)
 from chardev_proofs.templates import Template
 from chardev_spec.invariants import Invariant, Scope
 
@@ -129,9 +139,9 @@ class Knowledge:
             # Seen, so that it is counted.
             clients: Any = self.moment.versions[0]
             clients.seen.setdefault(view["client"].get_id(), view["client"])
-        for invariant, template in self.templates:
-            if ROW_TABLE.get(invariant.scope) == table:
-                facts.append(template.of(self.base, view))  # type: ignore[arg-type]
+        whole = self.state.universe.rows.get(table)
+        if whole is not None:
+            facts.append(whole.of(self.base, view))
         if self.previous is not None:
             old = self.previous
             version = old.versions[index]
@@ -214,22 +224,7 @@ class Knowledge:
                 for second, two in handles:
                     if first != second and (first, second) not in self.pairs:
                         self.pairs.add((first, second))
-                        left, right = base.view(one), base.view(two)
-                        there = z3.And(
-                            base.alive(one), base.alive(two), pending(left), pending(right)
-                        )
-                        self.state.know(
-                            z3.Implies(
-                                z3.And(self.ordered, there, before(left, right)),
-                                left["order"] < right["order"],
-                            )
-                        )
-                        self.state.know(
-                            z3.Implies(
-                                z3.And(there, left["place"] == right["place"], one != two),
-                                left["position"] != right["position"],
-                            )
-                        )
+                        self.state.tie(_pair_fact(self.ordered, base, one, two))
 
     def announced(self, moment: Moment, view: View) -> z3.BoolRef:
         """TOK-3 of a client, were no reset about to announce anything."""
@@ -254,6 +249,33 @@ class Knowledge:
         """The references that frames hold: those that are in no send queue."""
         queued = self.state.send_queue.version.fold(lambda _: z3.IntVal(1))
         return self.state.device.terms["references"] - queued
+
+
+_ONE, _TWO = BUFFER.constants("one"), BUFFER.constants("two")
+_ORDERED, _HERE = z3.Bool("ordered"), z3.Bools("one.here two.here")
+_BOTH_PENDING = z3.And(*_HERE, pending(_ONE), pending(_TWO))
+_PAIR: Final = z3.And(
+    z3.Implies(
+        z3.And(_ORDERED, _BOTH_PENDING, before(_ONE, _TWO)),
+        _ONE["order"] < _TWO["order"],
+    ),
+    z3.Implies(
+        z3.And(_BOTH_PENDING, _ONE["place"] == _TWO["place"], _ONE["handle"] != _TWO["handle"]),
+        _ONE["position"] != _TWO["position"],
+    ),
+)
+"""What is known of two buffers, where the write queue is in order if `_ORDERED`."""
+
+
+def _pair_fact(ordered: z3.BoolRef, base: Base, one: z3.ArithRef, two: z3.ArithRef) -> z3.BoolRef:
+    answers = [(_ORDERED, ordered)]
+    for constants, here, handle in ((_ONE, _HERE[0], one), (_TWO, _HERE[1], two)):
+        answers.append((here, base.alive(handle)))
+        answers += [
+            (constants[name], base.field(name, handle))
+            for name in ("handle", "place", "position", "order")
+        ]
+    return substitute(_PAIR, answers)
 
 
 def freeze(version: Version) -> None:

@@ -7,16 +7,19 @@ Millions of small terms are made and read again.
 Behind each call of the C library, z3's Python interface asks with another one whether the first has failed.
 To make a term may fail, by the sorts of its arguments, and goes on being asked about.
 To count references to a live term, or to read its kind, sort, number or parts, cannot: these are called without.
+Each argument of a call is handed to a Python function that hands it back, and each term is looked at from many sides
+before its class is found; nearly all are truth values and numbers.
 
 Terms are freed by their counts of references.
 Python's collector of cycles finds little, but looks at all terms that are alive each time; so it runs seldom while a
 function is proved.
 """
 
+import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import z3
 
@@ -25,6 +28,7 @@ READS: Final = (
     "Z3_get_sort", "Z3_get_sort_kind", "Z3_sort_to_ast", "Z3_is_eq_sort", "Z3_is_eq_ast",
     "Z3_get_app_decl", "Z3_get_app_num_args", "Z3_get_app_arg", "Z3_get_decl_kind",
     "Z3_to_func_decl", "Z3_func_decl_to_ast", "Z3_get_domain", "Z3_get_domain_size", "Z3_get_range",
+    "Z3_is_finite_set_sort",
 )  # fmt: skip
 """Functions of the C library that cannot fail for a live term."""
 
@@ -32,17 +36,93 @@ SELDOM: Final = (100_000, 20, 20)
 """Thresholds of the collector of cycles."""
 
 
+HANDLES: Final = (
+    "ContextObj", "Ast", "Sort", "FuncDecl", "Symbol", "Model", "SolverObj", "AstVectorObj",
+)  # fmt: skip
+"""The interface's types of what the library knows by a pointer: a value of them is passed as it is."""
+
+
 def trim() -> None:
-    """Call these functions without asking whether they failed; and let z3 not check each argument.
+    """Call these functions without asking whether they failed, hand arguments over as they are, and make terms quickly.
 
     Where another release of z3 has no such function, or wraps it differently, it stays as it is.
     """
     z3.z3.Z3_DEBUG = False
-    for name in READS:
-        defaults = getattr(getattr(z3.z3, name, None), "__defaults__", None) or (None,)
+    plain = {ctypes.c_uint} | {getattr(z3.z3types, name, None) for name in HANDLES}
+    for name in dir(z3.z3core):
+        defaults = getattr(getattr(z3.z3core, name), "__defaults__", None) or (None,)
         function = getattr(defaults[0], "f", None)
-        if function is not None:
+        if function is None:
+            continue
+        if plain.issuperset(function.argtypes or ()):
+            # Each argument would be handed to a Python function that hands it back.
+            function.argtypes = None
+        if name in READS:
             setattr(z3.z3, name, function)
+    if not hasattr(z3.z3.AstRef, "trimmed"):
+        _trim_terms(z3.z3)
+
+
+def _trim_terms(module: Any) -> None:
+    """Make terms of truth values and numbers, and let go of them, in as few steps as possible."""
+    context, retain, release = module.main_ctx(), module.Z3_inc_ref, module.Z3_dec_ref
+    sort_of, kind_of = module.Z3_get_sort, module.Z3_get_ast_kind
+    truth, number = z3.BoolSort(), z3.IntSort()
+    truth_pointer, number_pointer = truth.ast.value, number.ast.value
+    any_term, any_list = module._to_expr_ref, module._coerce_expr_list
+    any_truth_values = module.BoolSort
+
+    def begin(self: Any, ast: Any, ctx: Any = None) -> None:
+        self.ast, self.ctx = ast, ctx or context
+        retain(self.ctx.ctx, ast)
+
+    def end(self: Any) -> None:
+        if self.ctx.ctx is not None and self.ast is not None:
+            release(self.ctx.ctx, self.ast)
+
+    def term(ast: Any, ctx: Any) -> Any:
+        sort = sort_of(ctx.ctx, ast).value
+        if sort == number_pointer:
+            if kind_of(ctx.ctx, ast) == z3.Z3_NUMERAL_AST:
+                return z3.IntNumRef(ast, ctx)
+            return z3.ArithRef(ast, ctx)
+        if sort == truth_pointer and kind_of(ctx.ctx, ast) == z3.Z3_APP_AST:
+            return z3.BoolRef(ast, ctx)
+        return any_term(ast, ctx)
+
+    def same_sort(terms: Any, ctx: Any = None) -> Any:
+        if not [each for each in terms if type(each) is not z3.BoolRef]:
+            return terms
+        return any_list(terms, ctx)
+
+    def truth_values(ctx: Any = None) -> Any:
+        return any_truth_values(ctx) if ctx not in (None, context) else truth
+
+    identify, true, false = module.Z3_get_ast_id, z3.BoolVal(val=True), z3.BoolVal(val=False)
+
+    def constant_test(constant: Any, any_test: Any) -> Any:
+        def test(term: Any) -> bool:
+            if type(term) is z3.BoolRef and term.ctx is context:
+                return bool(term.ast.value == constant.ast.value)
+            return bool(any_test(term))
+
+        return test
+
+    # Equal terms of a context are one term.
+    def same(self: Any, other: Any) -> bool:
+        return bool(self.ast.value == other.ast.value and self.ctx is other.ctx)
+
+    module.ExprRef.eq = same
+    module.ExprRef.get_id = lambda self: identify(self.ctx.ctx, self.ast)
+    module.AstRef.ctx_ref = lambda self: self.ctx.ctx
+    for name, constant in (("is_true", true), ("is_false", false)):
+        known = constant_test(constant, getattr(module, name))
+        setattr(module, name, known)
+        setattr(z3, name, known)
+    module.AstRef.trimmed = True
+    module.AstRef.__init__, module.AstRef.__del__ = begin, end
+    module._to_expr_ref, module._coerce_expr_list = term, same_sort
+    module.BoolSort = truth_values
 
 
 @contextmanager

@@ -43,7 +43,10 @@ RELY: Final = "rely"
 CODEC: Final = "codec"
 """Likewise: the record as bytes."""
 
-LONGEST_FIRST: Final = ("read_pass", "client_remove", "take_answer", "reset", "write_to_port")
+LONGEST_FIRST: Final = (
+    "client_remove", "reset", "take_answer", "read_pass", "write_to_port", "write_once", "complete",
+    "client_add", "restore", "start",
+)  # fmt: skip
 """Begun first, so that no process is left alone with a long one in the end."""
 
 NAMES: Final = tuple(dict.fromkeys([*LONGEST_FIRST, *PROCEDURES, *PUBLIC, RELY, CODEC]))

@@ -218,13 +218,17 @@ class SymState:
         """See `tables.World`."""
         self.path.add(fact)
 
+    def tie(self, fact: z3.BoolRef) -> None:
+        """Assume a fact that ties one row to another."""
+        self.path.tie(fact)
+
     def assume(self, fact: z3.BoolRef) -> None:
         """See `tables.World`."""
         self.path.add(z3.Implies(conjunction(conditions()), fact))
 
     def survivors(self, condition: z3.BoolRef, claims: list[z3.BoolRef]) -> list[bool]:
         """See `tables.World`."""
-        return self.path.survivors(conjunction([*conditions(), condition]), claims)
+        return self.path.survivors(conjunction([*conditions(), condition]), claims, apart=True)
 
     def sample(self, condition: z3.BoolRef, terms: list[z3.ArithRef]) -> list[int] | None:
         """See `tables.World`."""

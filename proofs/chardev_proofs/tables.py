@@ -211,6 +211,12 @@ def substitute(term: Any, pairs: list[tuple[z3.ExprRef, z3.ExprRef]]) -> Any:
 _expression: Final = z3.z3._to_expr_ref
 
 
+def apply(function: z3.FuncDeclRef, handle: z3.ArithRef) -> Any:
+    """What a function of handles gives for one, without a look at its sort."""
+    arguments = (z3.Ast * 1)(handle.as_ast())
+    return _expression(z3.Z3_mk_app(handle.ctx_ref(), function.ast, 1, arguments), handle.ctx)
+
+
 def constants_in(term: z3.ExprRef) -> set[str]:
     """The names of the constants of a term."""
     found: set[str] = set()
@@ -511,31 +517,34 @@ class Base(Version):
             return
         self.touched[handle.get_id()] = handle
         (self.glimpsed if self.world.depth else self.seen)[handle.get_id()] = handle
-        there = self._here(handle)
+        there = apply(self._here, handle)
         self.world.depth += 1
         try:
-            for fact in self.world.row_facts(self.schema.name, self.view(handle), self):
-                self.world.know(z3.Implies(there, fact))
+            facts = self.world.row_facts(self.schema.name, self.view(handle), self)
+            self.world.know(z3.Implies(there, z3.And(*facts)))
         finally:
             self.world.depth -= 1
 
     def _field(self, name: str, handle: z3.ArithRef) -> z3.ExprRef:
         self.touch(handle)
-        return self._functions[name](handle)
+        return apply(self._functions[name], handle)
 
     def _alive(self, handle: z3.ArithRef) -> z3.ExprRef:
         # Whether a row is there says nothing about its fields: it is not touched, only counted.
         where = self.glimpsed if self.world.depth else self.seen
         where.setdefault(handle.get_id(), handle)
-        return self._here(handle)
+        return apply(self._here, handle)
 
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         """As `Version.attached`."""
-        found = self._attached(peer)
+        found = apply(self._attached, peer)
         if peer.get_id() not in self._peers:
             self._peers.add(peer.get_id())
             self.world.know(
-                z3.Or(found == 0, z3.And(self._here(found), self._functions["peer"](found) == peer))
+                z3.Or(
+                    found == 0,
+                    z3.And(apply(self._here, found), apply(self._functions["peer"], found) == peer),
+                )
             )
         return found
 
@@ -597,7 +606,7 @@ class Base(Version):
 
     def _found(self, fold: Fold, others: list[Fold]) -> list[z3.BoolRef]:
         """What the path says of a fold: a row that has a weight rules most of it out, the solver decides the rest."""
-        here = self._here(self.any_row)
+        here = apply(self._here, self.any_row)
         weights = {id(each): self.weight_at(each, self.any_row) for each in (fold, *others)}
         terms = list(weights.values())
         values = self.world.sample(z3.And(here, terms[0] != 0), terms)
@@ -634,12 +643,12 @@ class Base(Version):
                 if key in fold.bounded:
                     continue
                 fold.bounded.add(key)
-                here = self._here(handle)
+                here = apply(self._here, handle)
                 know(z3.Implies(here, self.weight_at(fold, handle) <= fold.number))
                 if counts:
                     for other_key, other in list(self.seen.items()):
                         if key in self.seen and other_key in fold.bounded and other_key != key:
-                            both = z3.And(here, self._here(other), handle != other)
+                            both = z3.And(here, apply(self._here, other), handle != other)
                             know(z3.Implies(both, fold.number >= 2))
 
 

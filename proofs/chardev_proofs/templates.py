@@ -178,10 +178,15 @@ def _answer(state: SymState, version: Version, slot: Slot, terms: list[Any]) -> 
 
 
 def template(
-    predicate: Callable[..., Any], machine: Callable[[SymState], Any], path: Path, table: str | None
+    predicate: Callable[..., Any],
+    machine: Callable[[SymState], Any],
+    state: RecordedState,
+    table: str | None,
 ) -> Template:
-    """The template of a predicate over a machine, and over a row of a table if one is named."""
-    state = RecordedState(path)
+    """The template of a predicate over a machine, and over a row of a table if one is named.
+
+    Of templates that share a `state` the terms can be joined: one answer to each question serves all.
+    """
     lifted = machine(state)
     arguments: list[Any] = [lifted]
     if table is not None:
@@ -195,9 +200,11 @@ class Universe:
     """What holds of every row that satisfies the invariants, asked once for all paths of a process.
 
     Whatever else an invariant speaks of is an unknown here.
+    `rows` are all invariants about a row, by the name of the table.
     """
 
-    def __init__(self, templates: list[tuple[str, Template]]) -> None:
+    def __init__(self, rows: dict[str, Template]) -> None:
+        self.rows = rows
         self.solvers: dict[str, z3.Solver] = {}
         self.answers: dict[tuple[Any, ...], bool] = {}
         self.kept: list[z3.ExprRef] = []
@@ -206,10 +213,10 @@ class Universe:
             solver.set("timeout", SOLVER_TIMEOUT_MS)
             row = CANONICAL[schema.name]
             solver.add(*schema.typed(row))
-            for table, each in templates:
-                if table == schema.name:
-                    pairs = [(constant, row[name]) for name, constant in each.subject.items()]
-                    solver.add(substitute(each.term, pairs))
+            if schema.name in rows:
+                each = rows[schema.name]
+                pairs = [(constant, row[name]) for name, constant in each.subject.items()]
+                solver.add(substitute(each.term, pairs))
             self.solvers[schema.name] = solver
 
     def always(self, table: str, claims: list[tuple[str, tuple[Fold, ...]]]) -> list[bool]:

@@ -29,7 +29,7 @@ from chardev_proofs.machine import lifted, namespaces
 from chardev_proofs.rows import DEVICE_KINDS, SymTable
 from chardev_proofs.state import SymPort, SymState
 from chardev_proofs.tables import Empty, Point, Version
-from chardev_proofs.templates import Template, template
+from chardev_proofs.templates import RecordedState, Template, template
 from chardev_proofs.values import (
     SymBool,
     SymInt,
@@ -306,7 +306,7 @@ class CrossCheck:
         plain: Any = lifted(machine, "", set())
         with lifted_builtins(namespaces(machine)):
             self.templates: list[tuple[Any, Template]] = [
-                (each, template(each.holds, plain, path, ROW.get(each.scope)))
+                (each, template(each.holds, plain, RecordedState(path), ROW.get(each.scope)))
                 for each in INVARIANTS
                 if each.scope != Scope.EVENT
             ]

@@ -30,6 +30,33 @@ def test_terms_are_read_as_before() -> None:
     assert z3.And(one < two, two == 3).eq(term)
 
 
+def test_terms_have_the_classes_that_z3_gives_them() -> None:
+    """A number, a real one or a quantifier could be taken for something else."""
+    plain_z3.trim()
+    number, real, bits = z3.Int("number"), z3.Real("real"), z3.BitVec("bits", 8)
+    terms = [
+        number + 1, z3.simplify(number * 0 + 3), real + 1, bits + 1, number < 2,
+        z3.ForAll([number], number < 2), z3.And(number < 2, number > 0),
+    ]  # fmt: skip
+    assert [type(each).__name__ for each in terms] == [
+        "ArithRef", "IntNumRef", "ArithRef", "BitVecRef", "BoolRef", "QuantifierRef", "BoolRef",
+    ]  # fmt: skip
+    assert [str(z3.simplify(number * 0 + 3)), str(z3.And(True, number < 2).arg(0))] == ["3", "True"]
+
+
+def test_only_the_constants_are_true_and_false() -> None:
+    """A claim could be taken for a true one without being asked about."""
+    plain_z3.trim()
+    other = z3.Context()
+    terms = [
+        z3.BoolVal(True), z3.BoolVal(False), z3.Bool("some"), z3.IntVal(1), z3.BoolVal(True, other), True,
+    ]  # fmt: skip
+    assert [z3.is_true(each) for each in terms] == [True, False, False, False, True, False]
+    assert [z3.is_false(each) for each in terms] == [False, True, False, False, False, False]
+    one, two = z3.Int("one"), z3.Int("two")
+    assert [(one + two).eq(one + two), (one + two).eq(two + one)] == [True, False]
+
+
 def test_the_collector_is_left_as_it_was() -> None:
     """Whoever imports the proofs would have another collector from then on."""
     before = gc.get_threshold()
