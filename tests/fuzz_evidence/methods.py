@@ -1,5 +1,6 @@
 """The ways of looking for a defect; each says what finding it took, None when it did not find it."""
 
+import math
 import os
 import resource
 import subprocess
@@ -18,6 +19,7 @@ from chardev_conformance.fuzzing.orders import Executor
 from chardev_conformance.fuzzing.plan import Plan
 from chardev_conformance.fuzzing.seeds import own_seeds
 from chardev_conformance.lockstep import TargetFactory
+from chardev_conformance.results import Report
 from chardev_conformance.targets import open_target
 from tests.c_device.build import build
 from tests.c_device.defects import DEFECTS as C_DEFECTS
@@ -30,7 +32,7 @@ SECONDS_PER_STEP: Final = 2.0
 """Processor time after which a call of the device is endless."""
 
 Hunt = Callable[[TargetFactory, int, float], int | None]
-"""Looks for a difference, with a seed, for so many seconds at most; the calls that it took, None when there is none."""
+"""Looks for a difference, with a seed, for so much processor time; the calls that it took, None when there is none."""
 
 Spent = tuple[float, int] | None
 """Processor time in seconds, and calls, until it was found; None when it was not."""
@@ -38,11 +40,17 @@ Spent = tuple[float, int] | None
 
 def at_random(target: TargetFactory, seed: int, seconds: float) -> int | None:
     """``chardev check``."""
+    end = processor_time() + seconds
+
+    def interrupt_when_spent(_: Report) -> None:
+        if processor_time() > end:
+            raise KeyboardInterrupt
+
     report = run_campaign(
         target,
         seed=seed,
         calls=10**9,
-        seconds=seconds,
+        progress=interrupt_when_spent,
         shrinks=False,
         seconds_per_step=SECONDS_PER_STEP,
     )
@@ -53,8 +61,8 @@ def guided(target: TargetFactory, seed: int, seconds: float, *, seeded: bool = T
     """``chardev fuzz``."""
     campaign = Campaign(Plan(None, seed), own_seeds() if seeded else ())
     executor = Executor(target, seconds_per_step=SECONDS_PER_STEP)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end = processor_time() + seconds
+    while processor_time() < end:
         if campaign.commit(executor.execute(campaign.next_order())) is not None:
             return campaign.calls
     return None
@@ -71,7 +79,7 @@ def in_python(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> li
     """Look for a defect of the bundled device, with each seed."""
     package = load(next(each for each in DEFECTS if each.name == name))
     target = partial(DeviceTarget, package=package)
-    return [_timed(partial(hunt, target, seed, seconds), time.process_time) for seed in seeds]
+    return [_timed(partial(hunt, target, seed, seconds)) for seed in seeds]
 
 
 def in_c(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
@@ -85,19 +93,19 @@ def in_c(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> list[Sp
 
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         library = build(Path(folder), defect)
-        return [_timed(partial(look, seed), _all_time) for seed in seeds]
+        return [_timed(partial(look, seed)) for seed in seeds]
 
 
-def _timed(look: Callable[[], int | None], clock: Callable[[], float]) -> Spent:
-    begin = clock()
+def _timed(look: Callable[[], int | None]) -> Spent:
+    begin = processor_time()
     calls = look()
-    return None if calls is None else (clock() - begin, calls)
+    return None if calls is None else (processor_time() - begin, calls)
 
 
-def _all_time() -> float:
-    """The processor time of this process and of those that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+def processor_time() -> float:
+    """That of this process and of those that it has waited for, in seconds."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 MACHINE: Final = "tests/fuzz_evidence/test_machine.py"
@@ -124,8 +132,10 @@ def _machine(arguments: list[str], name: str, seconds: float) -> Spent:
             "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
             "PYTHONPATH": str(ROOT),
         }
+        # Processor time, for each of its processes; the shell can limit it before the program begins.
+        limited = ["sh", "-c", f'ulimit -t {math.ceil(seconds)}; exec "$@"', "sh", *arguments]
         process = subprocess.Popen(
-            arguments,
+            limited,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -133,7 +143,8 @@ def _machine(arguments: list[str], name: str, seconds: float) -> Spent:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end = time.monotonic() + 3 * seconds
+        # Should it sleep, which nothing here does.
+        end = time.monotonic() + 20 * seconds
         while process.poll() is None and not result.exists() and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0.1)
