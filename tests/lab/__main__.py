@@ -33,7 +33,7 @@ FOLDER: Final = PROJECT / ".lab"
 SECONDS: Final = 420
 """How long the guest may run before it counts as stuck; some four times what it needs on two idle cores."""
 
-BOOT_SECONDS: Final = 120
+BOOT_SECONDS: Final = 240
 """How long it may take to say its first word."""
 
 PTY_CALLS: Final = 1000
