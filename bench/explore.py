@@ -1,8 +1,8 @@
 """How fast the small scopes are explored on the specification's side.
 
-A *step* goes from outside or from a callback, by one call or answer, to the next callback or the end: it is what the
-specification does between two points where something else may happen, and each is a transition of its machine.
-A *call* is a transition of the walks: one call from one state with one combination of answers, so several steps.
+A *call* is a transition of the exhaustive driver: one call from one state with one combination of answers.
+It is made of *steps*, each from outside or from a callback, by one call or answer, to the next callback or the end.
+The goal is one of calls.
 A call with its next combination is run again from its beginning; what is run again is not counted again.
 Rates are of processor time, so that a busy machine shows as nothing else than a longer wait.
 """
@@ -13,13 +13,13 @@ from chardev_conformance.explore import Exploration
 from chardev_conformance.scope import SCOPES, quiet
 
 GOAL = 20_000
-"""Steps a second."""
+"""Calls a second."""
 
 
 def main() -> None:
     """Print the table."""
     print(
-        f"{'scope':<18} {'states':>7} {'calls':>9} {'steps':>9} {'calls/s':>9} {'steps/s':>9} {'goal':>7}"
+        f"{'scope':<18} {'states':>7} {'calls':>9} {'steps':>9} {'steps/s':>9} {'calls/s':>9} {'goal':>7}"
     )
     states, calls, steps, seconds = 0, 0, 0, 0.0
     for scope in SCOPES.values():
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _row(name: str, states: int, calls: int, steps: int, seconds: float) -> None:
     print(
-        f"{name:<18} {states:>7,} {calls:>9,} {steps:>9,} {calls / seconds:>9,.0f} {steps / seconds:>9,.0f} {GOAL:>7,}"
+        f"{name:<18} {states:>7,} {calls:>9,} {steps:>9,} {steps / seconds:>9,.0f} {calls / seconds:>9,.0f} {GOAL:>7,}"
     )
 
 

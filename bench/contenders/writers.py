@@ -113,23 +113,13 @@ class Owner:
     start_retry_timer = cancel_retry_timer = start_wait_timer = cancel_wait_timer = nothing
 
 
-class PortAlone(Writer):
+class PortAlone(SystemCall):
     """The bound of any device here: what port and owner cost, and nothing that decides when to call them."""
 
     def open(self) -> None:
         """Get a port of its own, and who hears of tokens."""
         self.port = DescriptorPort(os.dup(self.line.own), "bench")
         self.owner = Owner()
-        self.left = 0
-
-    def send(self, count: int) -> None:
-        """Write in a loop."""
-        self.left = count * len(self.data)
-        self.go_on()
-
-    def pending(self) -> bool:
-        """Whether the line was full."""
-        return self.left > 0
 
     def go_on(self) -> None:
         """Write on; the owner is told of every five messages."""

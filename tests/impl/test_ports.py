@@ -106,6 +106,8 @@ def test_more_pieces_than_writev_takes(pair: tuple[DescriptorPort, DescriptorPor
     one, two = pair
     taken = one.write([b"x"] * 3000)
     assert 0 < taken <= 1024
+    # A driver of a serial line may take less.
+    assert taken == 1024 or not isinstance(one, PtyPort | SocketPort)
     assert read_all(two, taken) == b"x" * taken
     assert two.read() == b""
 
