@@ -186,6 +186,8 @@ class Ends:
     """Nothing is carried from the one to the other meanwhile, if it is not enough that nobody reads."""
     fills: bool = True
     """The one takes only so much while nobody reads."""
+    keeps: bool = False
+    """What the one took has all gone to the other, whose driver keeps it until it is read."""
     hangs_up: bool = True
     """The one is hung up when the other is closed."""
     xonxoff: bool = True

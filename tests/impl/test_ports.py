@@ -262,7 +262,9 @@ def test_closing_a_line_with_a_stalled_peer_does_not_block(
     left = 0
     while data := peer.read():
         left += len(data)
-    assert left < queued, "what was queued is dropped, not waited for"
+    assert left < queued or (left == queued and ends.keeps), (
+        "what was queued is dropped, not waited for"
+    )
 
 
 def test_wrong_line_settings_say_so(tty: tuple[str, DescriptorPort]) -> None:

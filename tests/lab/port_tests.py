@@ -28,6 +28,8 @@ class LineEnds:
         self.__name__ = "ends"
         self.name = place.title
         self.fills = place.holds_back
+        # Without a wire that is stalled, all may have arrived.
+        self.keeps = not place.wire
         self.hangs_up = False
         self.xonxoff = place.is_uart
         self.tty = self._tty if place.is_tty else None
