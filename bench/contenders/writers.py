@@ -6,6 +6,7 @@ A writer is handed a number of messages and goes on when the line has room again
 import asyncio
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ INTERVAL: Final = 5
 """Tokens of the guest agent's client are announced so many at once."""
 
 
-class Writer:
+class Writer(ABC):
     """One way to write messages of one size to one line."""
 
     media: tuple[str, ...] = ("pty", "socket", "pipe")
@@ -39,9 +40,9 @@ class Writer:
     def open(self) -> None:
         """Get ready."""
 
+    @abstractmethod
     def send(self, count: int) -> None:
         """Write that many messages, or leave them pending."""
-        raise NotImplementedError
 
     def pending(self) -> bool:
         """Whether anything is left to be written."""

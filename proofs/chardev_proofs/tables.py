@@ -35,6 +35,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import z3
 
 from chardev_proofs.explore import new_number
+from chardev_proofs.values import UnsupportedError
 from chardev_spec.state import Buffer, Client, QueuedMessage
 
 NUMBER: Final = z3.IntSort()
@@ -388,7 +389,7 @@ class Bulk(Version):
     def attached(self, peer: z3.ArithRef) -> z3.ArithRef:
         """As `Version.attached`."""
         if self.schema is CLIENT and not z3.is_true(self.stays(CANONICAL["clients"])):
-            raise NotImplementedError("many clients are deleted at once")
+            raise UnsupportedError("many clients are deleted at once")
         return self.parent.attached(peer)
 
 
