@@ -13,7 +13,7 @@ import time
 from collections import deque
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import chardev
 from chardev_conformance.adapters.device import DeviceTarget
@@ -36,9 +36,9 @@ class SleepingDevice(chardev.Device[object, object]):
 
     __slots__ = ()
 
-    def __init__(self, *arguments: object, **options: object) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         time.sleep(THINK_SECONDS)
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        super().__init__(*arguments, **options)
 
 
 def here(target: type[DeviceTarget]) -> list[float]:

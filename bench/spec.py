@@ -17,7 +17,16 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite, ReadOneMsgFromDevice
+from chardev_spec.events import (
+    Callback,
+    Choice,
+    ChooseGoOn,
+    OnFreeSelfToken,
+    PortWrite,
+    ReadOneMsgFromDevice,
+    SendMsgToClient,
+    SendTokensToClient,
+)
 from chardev_spec.runner import Runner
 
 SEEDS: Final = 40
@@ -69,24 +78,23 @@ class Workload:
 
     def choose(self, event: Choice) -> int | bool:
         """Offer everything at once, and stop after 64 moves."""
-        if type(event) is ChooseGoOn:
+        if isinstance(event, ChooseGoOn):
             return event.moved < 64
-        return event.available  # type: ignore[union-attr]
+        return event.available
 
     def answer(self, event: Callback) -> int | str | None:
         """Answer a callback; in one of eight another call is made, on one level only."""
         self.callbacks += 1
         chance = self.random.random()
-        kind = type(event).__name__
-        if kind == "SendTokensToClient":
-            self.tokens[event.client] += event.tokens  # type: ignore[union-attr]
-        elif kind == "OnFreeSelfToken":
+        if isinstance(event, SendTokensToClient):
+            self.tokens[event.client] += event.tokens
+        elif isinstance(event, OnFreeSelfToken):
             self.self_tokens += 1
         if chance < 0.125 and self.depth == 0:
             self.depth = 1
-            if kind in {"SendMsgToClient", "SendTokensToClient"}:
+            if isinstance(event, SendMsgToClient | SendTokensToClient):
                 self.send_from_client()
-            elif kind == "PortWrite":
+            elif isinstance(event, PortWrite):
                 self.call("wakeup")
             self.depth = 0
         if isinstance(event, PortWrite):

@@ -133,11 +133,8 @@ class OurReader(Reader):
 class OurSingleReader(OurReader):
     """Our device, with the header's callbacks: every message is read, counted and sent by itself."""
 
-    read_msgs_from_device = send_msgs_to_client = None  # type: ignore[assignment]
-
     def open(self) -> None:
-        """Hide the callbacks of the other way."""
-        self.ready: list[bytes] = []
+        """Start the same device, with an owner that has the callbacks of the header."""
         owner: Any = _Single(self)
         self.port = DescriptorPort(os.dup(self.line.own), "bench")
         self.device = Device(self.port, 5, 0, owner, owner)
@@ -151,13 +148,13 @@ class _Single(Owner):
         self.reader = reader
         self.ready: list[bytes] = []
 
-    def read_one_msg_from_device(self, port: Any, /) -> bytes | None:  # type: ignore[override]
+    def read_one_msg_from_device(self, port: Any, /) -> bytes | None:  # type: ignore[override] # Owner's reads nothing
         del port
         if not self.ready:
             self.ready = self.reader.frames.take(2**30)[::-1]
         return self.ready.pop() if self.ready else None
 
-    def send_msg_to_client(self, message: bytes, client: int, /) -> None:  # type: ignore[override]
+    def send_msg_to_client(self, message: bytes, client: int, /) -> None:  # type: ignore[override] # Owner's takes anything
         self.reader.got[client].append(message)
 
 

@@ -28,8 +28,12 @@ def answer_text(answer: Answer) -> str:
     if answer.on == "read_one_msg_from_device":
         return "a message" if answer.value else "nothing"
     if answer.on == "write":
-        words = {"fail": "fails", "over": "more than was offered", None: "takes all"}
-        return words.get(answer.value, f"takes {answer.value}")  # type: ignore[arg-type]
+        words: dict[Any, str] = {
+            "fail": "fails",
+            "over": "more than was offered",
+            None: "takes all",
+        }
+        return words.get(answer.value, f"takes {answer.value}")
     return "returns"
 
 

@@ -193,7 +193,7 @@ class SymBuffers(SymTable):
             lambda view: {"offered": TRUE, "references": view["references"] + 1},
             lambda _: TRUE,
         )
-        return Offer(SymBytes(size, self.counters["taken"]), integer(size))  # type: ignore[arg-type]
+        return Offer._make((SymBytes(size, self.counters["taken"]), integer(size)))
 
     def marshal(self) -> Marshalled:
         """Contract: every pending buffer is marshalled, and referred to once more; their bytes that are left."""
@@ -208,7 +208,7 @@ class SymBuffers(SymTable):
             },
             lambda _: TRUE,
         )
-        return Marshalled(SymBytes(size), ())  # type: ignore[arg-type]
+        return Marshalled._make((SymBytes(size), ()))
 
     def take(self, size: Any, *, empty: bool = True) -> Any:
         """Contract: the longest head of the queue that has no more than `size` bytes left becomes written.

@@ -236,7 +236,7 @@ class Cuts(Knowledge):
                 state.know(fact)
         for invariant, template in self.templates:
             if invariant.scope == Scope.OUTSIDE and procedure is None:
-                term = template.of(self.base)  # type: ignore[arg-type]
+                term = template.of(self.base)  # type: ignore[arg-type] # replace has made it
                 state.know(z3.Implies(entry.terms["frames"] == 0, term))
         self.counts = Counts.of(state)
         self.moved = self.counts.moved

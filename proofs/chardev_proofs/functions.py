@@ -179,8 +179,8 @@ class FunctionProof:
         restart_names(0)
         state = SymState(path)
         cuts = self.cuts_type(path, state, self.templates, self._judge, self.memory)
-        machine = self.lifted(state)  # type: ignore[arg-type]
-        frame = Frame()
+        machine = self.lifted(state)  # type: ignore[arg-type] # symbolic, as the frame is
+        frame: Any = Frame()
         state.frame = frame
         state.universe = self.universe
         arguments = self._arguments(path)
@@ -190,10 +190,10 @@ class FunctionProof:
         else:
             procedure = PROCEDURES.get(self.function)
             if procedure is not None:
-                frame.raised = SymBool(fresh("raised", z3.BoolSort()))  # type: ignore[assignment]
-                frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))  # type: ignore[assignment]
-                frame.limited = SymBool(fresh("limited", z3.BoolSort()))  # type: ignore[assignment]
-                frame.moved = SymInt(fresh("moved"))  # type: ignore[assignment]
+                frame.raised = SymBool(fresh("raised", z3.BoolSort()))
+                frame.progressed = SymBool(fresh("progressed", z3.BoolSort()))
+                frame.limited = SymBool(fresh("limited", z3.BoolSort()))
+                frame.moved = SymInt(fresh("moved"))
             cuts.enter(procedure, tuple(arguments))
         try:
             self._perform(cuts, machine, frame, arguments)

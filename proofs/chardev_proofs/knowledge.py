@@ -112,7 +112,7 @@ class Knowledge:
         state.know(z3.Implies(self.entry.terms["destroyed"], device["destroyed"]))
         for invariant, template in self.templates:
             if invariant.scope == Scope.DEVICE and invariant.name not in self.broken:
-                term = template.of(self.base)  # type: ignore[arg-type]
+                term = template.of(self.base)
                 state.know(term)
         for client in state.pushes:
             # Touched, so that it is known not to come back once it is gone.

@@ -203,7 +203,7 @@ def read_message(self: Any, _: Any) -> tuple[Record, SymBytes]:
     if SymBool(fresh("malformed", z3.BoolSort())):
         raise BadMigrationDataError("malformed")
     state: SymState = self.state
-    record = Record(*[SymInt(fresh(name)) for name in Record._fields])  # type: ignore[arg-type]
+    record = Record._make([SymInt(fresh(name)) for name in Record._fields])
     for field in record:
         term = int_term(field)
         state.know(z3.And(term >= 0, term <= UINT32_MAX))

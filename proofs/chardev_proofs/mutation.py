@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from types import CodeType, ModuleType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import chardev_spec
 from chardev_spec import state as original_state
@@ -56,6 +56,8 @@ COPIED: Final = (CODEC, *LAYERS, "contract")
 
 PACKAGE: Final = "chardev_spec"
 SOURCES: Final = Path(next(iter(chardev_spec.__path__)))
+
+NodeT = TypeVar("NodeT", bound=ast.AST)
 
 Edits: TypeAlias = dict[ast.AST, list[ast.AST]]
 """What stands in place of some nodes of a tree."""
@@ -89,7 +91,7 @@ class Mutant:
 
     def tree(self) -> ast.Module:
         """The module with this change; of the tables the classes alone, as their rows stay the specification's."""
-        tree = cast("ast.Module", _rebuilt(parsed(self.module), {self.original: [self.changed]}))
+        tree = _rebuilt(parsed(self.module), {self.original: [self.changed]})
         if self.module == TABLES:
             tree.body = [
                 each
@@ -169,7 +171,8 @@ def _copied(changed: dict[str, CodeType]) -> type[Contract]:
         copy.__dict__["__builtins__"] = vars(builtins) | {"__import__": import_copies}
         exec(changed.get(name) or _original(name), copy.__dict__)  # noqa: S102 - the specification's own text
         copies[name] = copy
-    return cast("type[Contract]", copies["contract"].Contract)
+    machine: type[Contract] = copies["contract"].Contract
+    return machine
 
 
 def _on_tables(code: CodeType) -> type[Contract]:
@@ -197,7 +200,7 @@ def _mutants_of(module: str) -> Iterator[Mutant]:
     for function in _functions(module):
         seen = {ast.unparse(function)}
         for kind, node, edits in _Changes(function).all():
-            changed = cast("ast.FunctionDef", _rebuilt(function, edits))
+            changed = _rebuilt(function, edits)
             text = ast.unparse(changed)
             if text in seen:
                 continue
@@ -266,7 +269,7 @@ def _mentioned(node: ast.AST) -> str:
             return ""
 
 
-def _rebuilt(node: ast.AST, edits: Edits) -> ast.AST:
+def _rebuilt(node: NodeT, edits: Edits) -> NodeT:
     """A copy of a tree with the edits; what they do not touch is shared with the original."""
     fields: dict[str, Any] = {}
     touched = False

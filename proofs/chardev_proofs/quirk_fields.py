@@ -52,7 +52,7 @@ class SymColumn(Symbolic):
             return optional(term)
         return boolean(term) if sort == TRUTH else integer(term)
 
-    def __setitem__(self, handle: Any, value: Any) -> None:  # type: ignore[override]
+    def __setitem__(self, handle: Any, value: Any) -> None:  # type: ignore[override] # not refused
         """Contract: the handle has this value from now on."""
         convert: Any = optional_term
         if self.default is not None:

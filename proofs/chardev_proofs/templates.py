@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import z3
 
+from chardev_proofs.entry import BaseState
 from chardev_proofs.explore import SOLVER_TIMEOUT_MS, Path, run_branches
 from chardev_proofs.rows import LambdaRow, join_values
 from chardev_proofs.state import SymState
@@ -149,7 +150,7 @@ class Template:
         if table is not None:
             self.tables.add([each.schema.name for each in state.tables].index(table))
 
-    def of(self, state: SymState, subject: View | None = None) -> z3.BoolRef:
+    def of(self, state: SymState | BaseState, subject: View | None = None) -> z3.BoolRef:
         """The predicate over another state."""
         answers = [(constant, state.device.terms[name]) for name, constant in self.scalars.items()]
         if subject is not None:
@@ -161,7 +162,9 @@ class Template:
         return z3.simplify(substitute(self.term, answers))
 
 
-def _answer(state: SymState, version: Version, slot: Slot, terms: list[Any]) -> z3.ExprRef:
+def _answer(
+    state: SymState | BaseState, version: Version, slot: Slot, terms: list[Any]
+) -> z3.ExprRef:
     """What a state answers to a question."""
     if slot.kind == "field":
         return version.field(slot.name, terms[0])

@@ -135,7 +135,7 @@ class Symbolic:
     """What all symbolic values refuse."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # as the language says it, not as object does
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise UnsupportedError(f"an operation that a {type(self).__name__} cannot do")
@@ -217,7 +217,6 @@ class SymInt(Number):
     """A number, a handle, an enumeration's member, or something opaque that is only compared."""
 
     __slots__ = ("term",)
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, term: z3.ArithRef) -> None:
         self.term = term
@@ -230,7 +229,6 @@ class SymBool(Number):
     """A truth value."""
 
     __slots__ = ("term",)
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, term: z3.BoolRef) -> None:
         self.term = term
@@ -253,12 +251,11 @@ class SymBytes(Symbolic):
     """Bytes, of which only the number is known, and, if they are of the write queue, where they `begin` there."""
 
     __slots__ = ("begin", "size")
-    __hash__ = None
 
     def __init__(self, size: z3.ArithRef, begin: z3.ArithRef | None = None) -> None:
         self.size, self.begin = size, begin
 
-    def __getitem__(self, part: Any) -> "SymBytes":  # type: ignore[override]
+    def __getitem__(self, part: Any) -> "SymBytes":  # type: ignore[override] # not refused
         """A part, cut at the front or at the end by a number that is known."""
         if not builtins.isinstance(part, slice) or part.step is not None:
             self._refuse()

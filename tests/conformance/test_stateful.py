@@ -104,7 +104,7 @@ class Forgets(chardev.Device[Any, Any]):
     def client_exists(self, client: Any) -> bool:
         return super().client_exists(client) and False
 
-    def migrate_data_marshall_empty(self) -> bytes:  # type: ignore[override]
+    def migrate_data_marshall_empty(self) -> bytes:  # type: ignore[override] # the second defect
         return super().migrate_data_marshall_empty()[:-1]
 
 

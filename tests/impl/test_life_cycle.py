@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -233,8 +233,9 @@ def test_client_add_errors_change_nothing(world: World) -> None:
     assert str(twice.value) == (
         "client_add: client 'a' is attached already; call client_remove first"
     )
+    nobody: Any = None
     with pytest.raises(TypeError) as none:
-        world.dev.client_add(None, True, 1, 1, 1)  # type: ignore[arg-type]
+        world.dev.client_add(nobody, True, 1, 1, 1)
     assert str(none.value) == (
         "client_add: None stands for the server; give the client another name"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -207,13 +207,13 @@ def test_move_to_a_destination_keeps_order_and_tokens(make_world: Callable[..., 
     ],
 )
 def test_restored_prices(
-    make_world: Callable[..., World], fields: dict[str, int], expected: tuple[int, int]
+    make_world: Callable[..., World], fields: dict[str, Any], expected: tuple[int, int]
 ) -> None:
     """The tokens of restored data would be lost or counted twice (MIG-4)."""
     world = make_world(interval=9)
     world.dev.client_add("a", True, 0, 9, 0, True)
     in_data = fields.get("in_data", 0)
-    world.dev.restore(message(tokens=1, **fields))  # type: ignore[arg-type]
+    world.dev.restore(message(tokens=1, **fields))
     state = world.dev.client_state("a")
     data_pending = bool(fields.get("data"))
     assert state.tokens == expected[0]

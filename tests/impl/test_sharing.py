@@ -108,7 +108,7 @@ async def shared(
     if kind == "pty":
         master, slave = open_pty_pair()
         port: DescriptorPort = slave
-        far = Peer(_PtyEnd(master))  # type: ignore[arg-type]
+        far = Peer(_PtyEnd(master))  # type: ignore[arg-type] # what it has is enough
     else:
         near, other = socket.socketpair()
         port = make(near)

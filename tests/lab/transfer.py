@@ -78,7 +78,7 @@ class Transfer:
                 self.runner.device.stop()
             return answer
 
-        port.write = counted  # type: ignore[method-assign]
+        port.write = counted  # type: ignore[method-assign] # of this port alone
         return port
 
     async def until(self, condition: Callable[[], object]) -> None:

@@ -56,7 +56,7 @@ class QueuesForNobody(Contract):
 class WritesAtAnyTime(Contract):
     """Writes to a port that may not be there."""
 
-    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override]
+    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override] # stop has no callback
         self.check_alive()
         yield PortWrite(1, bytes(1))
 
@@ -64,7 +64,7 @@ class WritesAtAnyTime(Contract):
 class ReadsAtAnyTime(Contract):
     """Reads a port that may not be there."""
 
-    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override]
+    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override] # stop has no callback
         self.check_alive()
         yield ReadOneMsgFromDevice(1)
 
@@ -72,7 +72,7 @@ class ReadsAtAnyTime(Contract):
 class AnnouncesNothing(Contract):
     """Announces no token, whatever the interval is."""
 
-    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override]
+    def stop(self, frame: Frame) -> Steps[None]:  # type: ignore[override] # stop has no callback
         self.check_alive()
         yield SendTokensToClient(1, 0)
 

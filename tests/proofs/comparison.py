@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import z3
 
@@ -242,7 +242,7 @@ class Shadow:
     def begin(self, frame: Frame) -> None:
         """Run to the first callback."""
         self.state.frame = frame
-        machine: Any = self.machine(cast("Any", self.state))
+        machine: Any = self.machine(self.state)
         self._guarded(lambda: self._first(machine, frame))
 
     def _first(self, machine: Any, frame: Any) -> None:
@@ -323,7 +323,8 @@ class CrossCheck:
     def _life(self) -> None:
         """One device, from its creation to its end."""
         restart_names(0)
-        self.runner = Runner(cast("Any", self), invariants=False)
+        environment: Any = self
+        self.runner = Runner(environment, invariants=False)
         self.runner.machine = self.machine(self.runner.state)
         self.pending_choices: list[list[Any]] = []
         self.held: list[int] = []
@@ -455,7 +456,7 @@ class CrossCheck:
 
     def _same_verdicts(self, where: str, shadow: Shadow) -> None:
         """Every invariant, on the concrete state as it is."""
-        concrete, machine = self.runner.state, cast("Any", self.runner.machine)
+        concrete, machine = self.runner.state, self.runner.machine
         state = LiteralState(shadow.path)
         state.load(concrete)
         for invariant, each in self.templates:

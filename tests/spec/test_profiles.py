@@ -259,7 +259,7 @@ def test_a_field_of_a_quirk_hides_nothing() -> None:
         class Hiding(Quirk):
             """RD-4: nothing."""
 
-            may_read = DeviceField(default=False)  # type: ignore[assignment]
+            may_read = DeviceField(default=False)  # type: ignore[assignment] # the mistake
 
     assert (
         str(caught.value)

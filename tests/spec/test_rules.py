@@ -147,4 +147,4 @@ def test_the_rules_cannot_be_changed() -> None:
     for mapping in (RULES, WORDS):
         assert not hasattr(mapping, "__setitem__")
     with pytest.raises(FrozenInstanceError):
-        RULES["CB-1"].title = "another"  # type: ignore[misc]
+        RULES["CB-1"].title = "another"  # type: ignore[misc] # the mistake

@@ -23,7 +23,7 @@ from chardev_proofs.mutation import SOURCES
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
 from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite, ReadOneMsgFromDevice
-from chardev_spec.record import MigrateData, Record, encode
+from chardev_spec.record import Record, encode
 from chardev_spec.runner import InvariantViolationError, Runner
 from chardev_spec.state import UINT32_MAX
 from tests.spec.owner import HEADER, BoomError
@@ -626,9 +626,8 @@ _AFTER_DESTROY: Final[tuple[tuple[Any, ...], ...]] = (
 
 def _observable(function: str, result: Any) -> Any:
     """What of a result means the same for every machine: a buffer is one or none, whatever its handle."""
-    if isinstance(result, tuple) and hasattr(result, "write_data"):
-        data: MigrateData = result  # type: ignore[assignment]
-        return (tuple(data.record), data.write_data, len(data.buffers))
+    if hasattr(result, "write_data"):
+        return (tuple(result.record), result.write_data, len(result.buffers))
     return result is not None if function.startswith("write_buffer_get") else result
 
 

@@ -660,7 +660,7 @@ def _run_scenario(
         if "end" in message:
             answer: dict[str, Any] = {"return": None}
             try:
-                scenario.target.finish()  # type: ignore[attr-defined]
+                scenario.target.finish()
             except BrokenError as error:
                 broken = {"symptom": error.symptom, "message": str(error), "rules": error.rules}
                 answer = {"broken": broken}

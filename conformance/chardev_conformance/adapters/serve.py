@@ -6,7 +6,7 @@ This is the other side of `stdio`: what runs in the process of the implementatio
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from chardev_conformance.adapters.protocol import (
     VERSION,
@@ -21,12 +21,16 @@ from chardev_conformance.target import (
     BrokenError,
     CallbackError,
     Capabilities,
+    Host,
     Marshalled,
     RefusedError,
+    Target,
     TargetError,
     Timers,
 )
 from chardev_spec.events import Callback
+
+TargetT = TypeVar("TargetT", bound=Target)
 
 CHUNK: Final = 1 << 16
 
@@ -78,10 +82,15 @@ class _RaisedError(CallbackError):
         self.number = number
 
 
-class Scenario:
+class Scenario(Generic[TargetT]):
     """One scenario: performs the calls of the checker on a target, and is the host of that target."""
 
-    def __init__(self, lines: Lines, factory: TargetFactory, begin: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        factory: Callable[[Host, dict[str, bool], int | None], TargetT],
+        begin: dict[str, Any],
+    ) -> None:
         self._lines = lines
         self._now = 0
         self._ports: dict[int, str] = dict(enumerate(begin["ports"], start=1))
@@ -201,7 +210,7 @@ def serve(factory: TargetFactory, name: str, capabilities: Capabilities) -> NoRe
     """Serve scenarios in this process, until the input ends."""
     lines = Lines()
     lines.send(hello_of(name, capabilities))
-    scenario: Scenario | None = None
+    scenario: Scenario[Target] | None = None
     while True:
         message = lines.receive()
         if "begin" in message:

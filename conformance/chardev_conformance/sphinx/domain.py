@@ -200,7 +200,8 @@ class ContractDomain(Domain):
     @property
     def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
         """Of each thing that has a place, by kind and name: the page and the id in it."""
-        return self.data["objects"]  # type: ignore[no-any-return]
+        objects: dict[tuple[str, str], tuple[str, str]] = self.data["objects"]
+        return objects
 
     def note(self, kind: str, name: str, docname: str, identity: str, location: Any) -> None:
         """Note where a thing is; two places are a warning."""

@@ -8,7 +8,7 @@ Each docstring says what was observed, and cites the rules that it breaks.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from chardev_conformance.spice_server.agent import AgentOwner, Reading
 from chardev_conformance.spice_server.observation import Observation
@@ -203,4 +203,4 @@ class Implementation:
 
 def _with(base: type[BaseT], quirks: tuple[type, ...]) -> type[BaseT]:
     chosen = tuple(quirk for quirk in quirks if issubclass(quirk, base))
-    return cast("type[BaseT]", type(base.__name__, chosen, {})) if chosen else base
+    return type(base.__name__, chosen, {}) if chosen else base

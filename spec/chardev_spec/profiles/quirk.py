@@ -18,7 +18,7 @@ The values lie in the state, like everything that a machine knows.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import getdoc, isfunction
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 
 from chardev_spec.conditions import Steps
 from chardev_spec.contract import Contract
@@ -119,7 +119,8 @@ class DeviceField(Generic[ValueT]):
     ) -> "DeviceField[ValueT] | ValueT":
         if machine is None:
             return self
-        return cast("ValueT", machine.state.quirk_fields.get(self._name, self._default))
+        value: ValueT = machine.state.quirk_fields.get(self._name, self._default)
+        return value
 
     def __set__(self, machine: Contract, value: ValueT) -> None:
         machine.state.quirk_fields[self._name] = value
@@ -155,8 +156,9 @@ class RowField(Generic[ValueT]):
     ) -> "RowField[ValueT] | Column[ValueT]":
         if machine is None:
             return self
-        column = machine.state.quirk_fields.setdefault(self._name, Column(self._default))
-        return cast("Column[ValueT]", column)
+        fields = machine.state.quirk_fields
+        column: Column[ValueT] = fields.setdefault(self._name, Column(self._default))
+        return column
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +198,4 @@ def _machine(name: str, quirks: tuple[type[Quirk], ...]) -> type[Contract]:
     if not quirks:
         return Contract
     namespace: dict[str, Any] = {"__doc__": f"The contract with the quirks of {name}."}
-    return cast("type[Contract]", type("Machine", quirks, namespace))
+    return type("Machine", quirks, namespace)

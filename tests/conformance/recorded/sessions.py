@@ -59,7 +59,7 @@ PORTS: Final[tuple[Step, ...]] = (
 
 def library() -> None:
     """Three sessions with libspice-server."""
-    socket.socketpair = over_tcp  # type: ignore[assignment]
+    socket.socketpair = over_tcp  # type: ignore[assignment] # whoever asks gets ours
     loaded = load_library()
     timers = learn_timers(loaded)
     for stage, steps in (("agent", AGENT), ("agent", VIOLATION), ("ports", PORTS)):
@@ -79,7 +79,7 @@ def qemu(port: int) -> None:
     def settle() -> None:
         time.sleep(0.3)
 
-    socket.socketpair = connected  # type: ignore[assignment]
+    socket.socketpair = connected  # type: ignore[assignment] # whoever asks gets ours
     main = wire.link(lambda _: None, settle)
     settle()
     first = main.receive()[0]
