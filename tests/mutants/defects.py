@@ -263,8 +263,8 @@ DEFECTS: Final = (
         "TOK-3",
         "Tokens are announced one buffer late; a client whose window is the interval waits for ever.",
         """
--            due = self._interval - attachment.freed
-+            due = self._interval - attachment.freed + 1
+-            due = self._interval - freed
++            due = self._interval - freed + 1
 """,
     ),
     Defect(
@@ -368,6 +368,8 @@ DEFECTS: Final = (
         "TOK-6",
         "After a reset the client knows of fewer tokens than it has, and slows down for good.",
         """
+         attachment.tokens += tokens
+         try:
 -            self._callbacks.send_tokens_to_client(attachment.client, tokens)
 +            self._callbacks.send_tokens_to_client(attachment.client, self._interval or tokens)
 """,
