@@ -29,8 +29,11 @@ test: $(ENV)/ready-to-test ## lint, types, all tests, and the docs, with warning
 	$(MAKE) pytest
 	$(MAKE) docs
 
-pytest: $(ENV)/ready-to-test ## the tests alone; ARGS go to pytest
-	$(RUN) -m pytest $(ARGS)
+# Who has done its files takes some of another's: a few of them take minutes.
+PARALLEL := --numprocesses logical --dist worksteal
+
+pytest: $(ENV)/ready-to-test ## the tests alone, on all cores; ARGS go to pytest
+	$(RUN) -m pytest $(PARALLEL) $(ARGS)
 
 test-newer: $(ENV)/ready-to-test ## the tests again on a newer interpreter, where this machine has one
 	@if python=$$(tools/find_python.sh --newer-than $(RUN)); then \
@@ -51,7 +54,7 @@ COMPILED_TESTS := tests/impl tests/conformance tests/docs/test_code.py \
 	--deselect=tests/conformance/test_drivers.py::test_the_documentation_has_the_scopes_as_they_are
 
 test-compiled: .venv-compiled/ready-to-test ## all tests that run the device, and the check, on the device compiled by mypyc
-	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest $(COMPILED_TESTS) $(ARGS)
+	CHARDEV_COMPILED=1 .venv-compiled/bin/python -m pytest $(PARALLEL) $(COMPILED_TESTS) $(ARGS)
 	.venv-compiled/bin/chardev check
 
 docs: docs/_build/npm/ready proof-report ## the site, in docs/_build/html
