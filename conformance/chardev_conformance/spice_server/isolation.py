@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -31,9 +31,6 @@ from chardev_conformance.spice_server.observation import Observation, observatio
 from chardev_conformance.spice_server.stages import STAGES
 from chardev_conformance.spice_server.steps import Scenario, step_from_json, to_json
 from chardev_conformance.target import TargetError
-
-SECONDS: Final = 3.0
-"""How long a scenario may take; they take milliseconds, and a loaded machine a little longer."""
 
 ADDRESS_SPACE: Final = 2 << 30
 """How much memory a scenario may ask for, in bytes: one that asks for gigabytes is to be noticed, not to be served."""
@@ -52,7 +49,10 @@ class Outcome:
     observations: list[Observation]
     """One for each step that was performed."""
     end: str
-    """``""`` if all was performed, else how it ended: the name of a signal, ``busy``, ``hangs``, ``exit N``."""
+    """``""`` if all was performed, else how it ended.
+
+    The name of a signal, ``exit N``, ``busy``, ``used N s of processor time``, or ``waited for N s``.
+    """
     said: list[str]
     """What the library wrote to standard error, without times and numbers of processes."""
 
@@ -62,11 +62,41 @@ class Outcome:
         return self.end != ""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a scenario, which takes milliseconds, may take before it hangs."""
+
+    processor_seconds: float = 3.0
+    """Of processor time, which is the same on a loaded machine."""
+    waited_seconds: float = 60.0
+    """In all, since who sleeps for ever uses no processor time; so much that no load comes near it."""
+
+    def impose(self) -> None:
+        """Set them to this process, which ends with a signal for each."""
+        signal.setitimer(signal.ITIMER_PROF, self.processor_seconds)
+        signal.setitimer(signal.ITIMER_REAL, self.waited_seconds)
+
+    def end(self, status: int) -> str:
+        """How a process ended that they were imposed on; `status` is what waiting for it gave."""
+        if not os.WIFSIGNALED(status):
+            return f"exit {os.WEXITSTATUS(status)}"
+        match signal.Signals(os.WTERMSIG(status)):
+            case signal.SIGPROF:
+                return f"used {self.processor_seconds:g} s of processor time"
+            case signal.SIGALRM:
+                return f"waited for {self.waited_seconds:g} s"
+            case other:
+                return other.name
+
+
+LIMITS: Final = Limits()
+
+
 class Isolated:
     """The child process; a context manager."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
         self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -74,7 +104,7 @@ class Isolated:
         if any((Path(folder) / _HEAP_CHECKS).exists() for folder in _library_folders()):
             environment |= {"LD_PRELOAD": _HEAP_CHECKS, "GLIBC_TUNABLES": _TUNABLES}
         self._child = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", __name__, str(self._seconds)],
+            [sys.executable, "-m", __name__, *map(str, astuple(self._limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -154,10 +184,10 @@ def _library_folders() -> list[str]:
 class _Maker:
     """The child's side: worlds by stage, and a copy of one for each scenario."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         from chardev_conformance.spice_server.world import World, learn_timers  # noqa: PLC0415
 
-        self._seconds = seconds
+        self._limits = limits
         library = load_library()
         self._places = CrashPlaces()
         timers = learn_timers(library)
@@ -180,14 +210,14 @@ class _Maker:
                 self._be_copy(name, request["steps"], seen, said)
             _, status = os.waitpid(child, 0)
             lines = _lines(seen)
-            end = lines.pop() if lines and isinstance(lines[-1], str) else _end(status)
+            end = lines.pop() if lines and isinstance(lines[-1], str) else self._limits.end(status)
             return {"observations": lines, "end": end, "said": _cleaned(said)}
 
     def _be_copy(self, name: str, steps: list[Any], seen: IO[bytes], said: IO[bytes]) -> None:
         """The rest of the copy's life."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        self._limits.impose()
         os.dup2(said.fileno(), 2)
         self._places.report()
         world = self._worlds[name]
@@ -211,13 +241,6 @@ def _memory_file(name: str) -> IO[bytes]:
 def _lines(file: IO[bytes]) -> list[Any]:
     file.seek(0)
     return [json.loads(line) for line in file.read().splitlines()]
-
-
-def _end(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return "hangs" if number == signal.SIGALRM else signal.Signals(number).name
-    return f"exit {os.WEXITSTATUS(status)}"
 
 
 def _cleaned(said: IO[bytes]) -> list[str]:
@@ -249,7 +272,7 @@ def main() -> None:
         answers.flush()
 
     try:
-        maker = _Maker(float(sys.argv[1]))
+        maker = _Maker(Limits(*map(float, sys.argv[1:])))
     except (TargetError, ImportError) as error:
         answer({"error": str(error)})
         return

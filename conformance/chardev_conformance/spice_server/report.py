@@ -97,7 +97,7 @@ def _notes(check: Check) -> list[str]:
     """What the form of every report has no place for."""
     if not check.deaths:
         return []
-    kinds = ", ".join([f"{name} {count}" for name, count in sorted(check.deaths.items())])
+    kinds = ", ".join([f"{count} {name}" for name, count in sorted(check.deaths.items())])
     return [f"deaths: {kinds} (compared until then; --profile contract makes each a finding)"]
 
 

@@ -16,6 +16,5 @@ def isolated() -> Iterator[Isolated]:
         load_library()
     except TargetError as error:
         pytest.skip(str(error))
-    # The test runner makes the machine slow at times.
-    with Isolated(seconds=20) as process:
+    with Isolated() as process:
         yield process

@@ -92,7 +92,7 @@ def test_text() -> None:
         "again        again",
     ]
     assert (
-        "reached      deaths: SIGTRAP 2 (compared until then; --profile contract makes each a finding)"
+        "reached      deaths: 2 SIGTRAP (compared until then; --profile contract makes each a finding)"
         in lines
     )
 
