@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .interfaces import BatchCallbacks, Bytes, Callbacks
     from .ports import DescriptorPort
 
-__all__ = ["AsyncPort", "AsyncRunner"]
+__all__ = ["AsyncPort", "AsyncRunner", "AsyncTimers"]
 
 MessageT = TypeVar("MessageT")
 ClientT = TypeVar("ClientT")
@@ -203,6 +203,50 @@ class AsyncPort:
                 self._pause.cancel()
 
 
+class AsyncTimers(Generic[ClientT]):
+    """The timers of a device on the running event loop; set `device` once it is made with them.
+
+    Raises `RuntimeError` when no event loop is running.
+    """
+
+    device: Device[Any, ClientT]
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
+        self._waits: dict[ClientT, asyncio.TimerHandle] = {}
+
+    def start_retry_timer(self, delay_ms: int, /) -> None:
+        """Start the retry timer, or start it anew (WR-4)."""
+        self.cancel_retry_timer()
+        self._retry = self._loop.call_later(delay_ms / 1000, self._retry_timer_fired)
+
+    def cancel_retry_timer(self) -> None:
+        """Disarm the retry timer."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def start_wait_timer(self, client: ClientT, delay_ms: int, /) -> None:
+        """Start a client's wait timer, or start it anew (RD-5)."""
+        self.cancel_wait_timer(client)
+        self._waits[client] = self._loop.call_later(delay_ms / 1000, self._wait_timer_fired, client)
+
+    def cancel_wait_timer(self, client: ClientT, /) -> None:
+        """Disarm a client's wait timer."""
+        timer = self._waits.pop(client, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _retry_timer_fired(self) -> None:
+        self._retry = None
+        self.device.retry_timer_fired()
+
+    def _wait_timer_fired(self, client: ClientT) -> None:
+        del self._waits[client]
+        self.device.wait_timer_fired(client)
+
+
 class AsyncRunner(Generic[MessageT, ClientT]):
     """Runs a new device on the running event loop; it owns the port and the device.
 
@@ -234,22 +278,21 @@ class AsyncRunner(Generic[MessageT, ClientT]):
         moves_per_call: int = 1024,
         cork: bool = False,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
         self._on_hang_up = on_hang_up
         self._closed = False
-        self._retry_timer: asyncio.Handle | None = None
-        self._wait_timers: dict[ClientT, asyncio.Handle] = {}
         self._cork = cork
+        timers = AsyncTimers[ClientT]()
         self.port = AsyncPort(port, cork=cork)
         self.device: Device[MessageT, ClientT] = Device(
             self.port,
             client_tokens_interval,
             self_tokens,
             callbacks,
-            self,
+            timers,
             opaque=opaque,
             moves_per_call=moves_per_call,
         )
+        timers.device = self.device
         self.port.start(partial(self._hang_up, self.port))
 
     def __enter__(self) -> Self:
@@ -292,40 +335,6 @@ class AsyncRunner(Generic[MessageT, ClientT]):
             (by or self.device.reset_dev_instance)(self.port)
         finally:
             old.close()
-
-    # Timers.
-
-    def start_retry_timer(self, delay_ms: int, /) -> None:
-        """Start the retry timer, or start it anew (WR-4)."""
-        self.cancel_retry_timer()
-        self._retry_timer = self._loop.call_later(delay_ms / 1000, self._retry_timer_fired)
-
-    def cancel_retry_timer(self) -> None:
-        """Disarm the retry timer."""
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
-            self._retry_timer = None
-
-    def start_wait_timer(self, client: ClientT, delay_ms: int, /) -> None:
-        """Start a client's wait timer, or start it anew (RD-5)."""
-        self.cancel_wait_timer(client)
-        self._wait_timers[client] = self._loop.call_later(
-            delay_ms / 1000, self._wait_timer_fired, client
-        )
-
-    def cancel_wait_timer(self, client: ClientT, /) -> None:
-        """Disarm a client's wait timer."""
-        timer = self._wait_timers.pop(client, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _retry_timer_fired(self) -> None:
-        self._retry_timer = None
-        self.device.retry_timer_fired()
-
-    def _wait_timer_fired(self, client: ClientT) -> None:
-        self._wait_timers.pop(client, None)
-        self.device.wait_timer_fired(client)
 
     def _hang_up(self, port: AsyncPort) -> None:
         if self._closed or port is not self.port:

@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .aio import AsyncPort
+from .aio import AsyncPort, AsyncTimers
 from .device import Device
 from .interfaces import Bytes
 from .ports import DescriptorPort
@@ -180,8 +180,6 @@ class SharedLine:
         self._whole_lines = whole_lines
         self._connections: dict[_Connection, None] = {}
         self._listeners: list[socket.socket] = []
-        self._retry_timer: asyncio.TimerHandle | None = None
-        self._wait_timers: dict[_Connection, asyncio.TimerHandle] = {}
         self._accept_timer: asyncio.TimerHandle | None = None
         self._closing = False
         # What the line had not taken at the end.
@@ -189,7 +187,9 @@ class SharedLine:
         self._accepted = self._refused = self._cut_off = self._sent = self._received = 0
         self.ended = asyncio.Event()
         self._port = MeteredPort(port)
-        self._device: Device[bytes, _Connection] = Device(self._port, 1, 0, self, self)
+        timers = AsyncTimers[_Connection]()
+        self._device: Device[bytes, _Connection] = Device(self._port, 1, 0, self, timers)
+        timers.device = self._device
         self._port.start(self._hang_up)
         self._device.start()
 
@@ -268,7 +268,6 @@ class SharedLine:
         self._stop_watching(client)
         if client.linger_timer is not None:
             client.linger_timer.cancel()
-        self.cancel_wait_timer(client)
         client.outbox.clear()
         client.socket.close()
         if not self._device.destroyed and self._device.client_exists(client):
@@ -471,32 +470,6 @@ class SharedLine:
         """Cut off a connection that does not read (RD-4, RD-5)."""
         self._cut_off += 1
         self._drop(client)
-
-    # Timers.
-
-    def start_retry_timer(self, delay_ms: int, /) -> None:
-        """Start the retry timer, or start it anew (WR-4)."""
-        self.cancel_retry_timer()
-        self._retry_timer = self._loop.call_later(delay_ms / 1000, self._device.retry_timer_fired)
-
-    def cancel_retry_timer(self) -> None:
-        """Disarm the retry timer."""
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
-            self._retry_timer = None
-
-    def start_wait_timer(self, client: _Connection, delay_ms: int, /) -> None:
-        """Start a connection's wait timer, or start it anew (RD-5)."""
-        self.cancel_wait_timer(client)
-        self._wait_timers[client] = self._loop.call_later(
-            delay_ms / 1000, self._device.wait_timer_fired, client
-        )
-
-    def cancel_wait_timer(self, client: _Connection, /) -> None:
-        """Disarm a connection's wait timer."""
-        timer = self._wait_timers.pop(client, None)
-        if timer is not None:
-            timer.cancel()
 
 
 def _is_closed(connection: socket.socket) -> bool:

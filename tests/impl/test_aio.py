@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chardev.aio import AsyncRunner
+from chardev.aio import AsyncRunner, AsyncTimers
 from chardev.ports import CharacterDevicePort, PortError, SocketPort, open_pty_pair
 from chardev.spicevmc import SpiceVmcDevice
 
@@ -298,9 +298,9 @@ def test_attach_refuses_what_it_cannot_use() -> None:
 
 def test_timers_run_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait timer would never fire, or the retry timer not go on after a limit (RD-5, WR-5)."""
-    start = AsyncRunner.start_wait_timer
+    start = AsyncTimers.start_wait_timer
     monkeypatch.setattr(
-        AsyncRunner, "start_wait_timer", lambda runner, client, _: start(runner, client, 20)
+        AsyncTimers, "start_wait_timer", lambda timers, client, _: start(timers, client, 20)
     )
 
     async def main() -> None:
