@@ -109,7 +109,7 @@ def loads_all(text: str, name: str) -> list[Trace]:
     traces: list[Trace] = []
     for i, line in lines:
         where = f"{name}:{i}"
-        data = _parse(line, where)
+        data = from_json(line, where)
         if not traces or (isinstance(data, dict) and "format" in data):
             traces.append(Trace(where, data, _header(data, where)))
         else:
@@ -161,9 +161,10 @@ def _observed(data: Any, where: str) -> Observed | None:
     return Observed(_limit(data, where), frozenset(lacks))
 
 
-def _parse(line: str, where: str) -> Any:
+def from_json(text: str, where: str) -> Any:
+    """The data that JSON text says; raises `ScenarioError` naming `where`."""
     try:
-        return json.loads(line)
+        return json.loads(text)
     except ValueError as error:
         raise ScenarioError(f"{where}: not JSON: {error}") from None
     except RecursionError:

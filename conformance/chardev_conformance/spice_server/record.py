@@ -14,6 +14,7 @@ from chardev_conformance.spice_server.hunt import Campaign, Found
 from chardev_conformance.spice_server.judge import CRASH, WRONG, Finding
 from chardev_conformance.spice_server.known import QUIRK
 from chardev_conformance.spice_server.steps import Scenario, step_from_json, to_json
+from chardev_conformance.trace import from_json, read
 
 FORMAT: Final = "chardev-spice-server-hunt"
 VERSION: Final = 1
@@ -56,12 +57,7 @@ def save(campaign: Campaign, path: Path) -> None:
 
 def load_campaign(path: Path) -> Campaign:
     """The campaign that was saved; raises `ScenarioError` when the file cannot be read or is another's."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ScenarioError(f"{path}: not JSON: {error}") from None
+    data = from_json(read(path), str(path))
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise ScenarioError(
             f'{path}: not the state of a hunt: it must have "format": "{FORMAT}" and "version": {VERSION}'

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.spice_server.stages import STAGES
+from chardev_conformance.trace import from_json, read
 
 FORMAT: Final = "chardev-spice-server"
 VERSION: Final = 1
@@ -115,7 +116,7 @@ def loads(text: str, name: str) -> Scenario:
     lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise ScenarioError(f"{name}: the scenario is empty")
-    header, *rest = [(f"{name}:{i}", _parse(line, f"{name}:{i}")) for i, line in lines]
+    header, *rest = [(f"{name}:{i}", from_json(line, f"{name}:{i}")) for i, line in lines]
     where, first = header
     if not isinstance(first, dict) or first.get("format") != FORMAT:
         raise ScenarioError(
@@ -131,26 +132,14 @@ def loads(text: str, name: str) -> Scenario:
     return Scenario(stage, tuple([step_from_json(data, place) for place, data in rest]))
 
 
-def _parse(line: str, where: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{where}: not JSON: {error}") from None
-
-
 def load(path: Path) -> Scenario:
     """The scenario in a file; raises `ScenarioError` when it cannot be read or understood."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ScenarioError(f"{path}: cannot be read: {reason}") from None
-    return loads(text, str(path))
+    return loads(read(path), str(path))
 
 
 def finding_of(path: Path) -> dict[str, Any]:
     """What the header of a scenario's file says of its finding; empty where it says nothing."""
-    header = _parse(path.read_text(encoding="utf-8").partition("\n")[0], f"{path}:1")
+    header = from_json(read(path).partition("\n")[0], f"{path}:1")
     finding = header.get("finding", {})
     return finding if isinstance(finding, dict) else {}
 
