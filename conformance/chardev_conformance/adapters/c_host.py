@@ -20,10 +20,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_uint8, c_uint32, c_void_p
-from typing import Any, ClassVar, Final, NoReturn
+from ctypes import c_uint8
+from typing import Any, Final, NoReturn
 
+from chardev_conformance.adapters import c_header
 from chardev_conformance.adapters.protocol import decode, encode
 from chardev_conformance.adapters.serve import ABANDONED, NO_MORE_INPUT, Lines, Scenario, hello_of
 from chardev_conformance.drivers import RandomDriver
@@ -48,155 +48,12 @@ from chardev_spec.events import (
     UnrefMsgToClient,
 )
 
-NOTIFY_WRITABLE: Final = 1
-"""`SPICE_CHAR_DEVICE_NOTIFY_WRITABLE`"""
-
 HEADER_SIZE: Final = 8
 RECORD_SIZE: Final = 25
 
 ENDED: Final = 40
 BEGUN: Final = 42
 """Exit statuses of a fork that ended as it should: its scenario did, or another one begins."""
-
-STATE: Final = "spice_char_device_state_"
-DEVICE: Final = "spice_char_device_"
-
-_P: Final = c_void_p
-_Signature = tuple[Any, tuple[Any, ...]]
-
-FUNCTIONS: Final[dict[str, tuple[str, _Signature]]] = {
-    "create": (STATE + "create", (_P, (_P, c_uint32, c_uint32, _P, _P))),
-    "reset_dev_instance": (STATE + "reset_dev_instance", (None, (_P, _P))),
-    "destroy": (STATE + "destroy", (None, (_P,))),
-    "opaque_get": (STATE + "opaque_get", (_P, (_P,))),
-    "migrate_data_marshall": (STATE + "migrate_data_marshall", (None, (_P, _P))),
-    "migrate_data_marshall_empty": (STATE + "migrate_data_marshall_empty", (None, (_P,))),
-    "restore": (STATE + "restore", (c_int, (_P, _P))),
-    "reset": (DEVICE + "reset", (None, (_P,))),
-    "client_add": (
-        DEVICE + "client_add",
-        (c_int, (_P, _P, c_int, c_uint32, c_uint32, c_uint32, c_int)),
-    ),
-    "client_remove": (DEVICE + "client_remove", (None, (_P, _P))),
-    "client_exists": (DEVICE + "client_exists", (c_int, (_P, _P))),
-    "start": (DEVICE + "start", (None, (_P,))),
-    "stop": (DEVICE + "stop", (None, (_P,))),
-    "wakeup": (DEVICE + "wakeup", (None, (_P,))),
-    "send_to_client_tokens_add": (DEVICE + "send_to_client_tokens_add", (None, (_P, _P, c_uint32))),
-    "send_to_client_tokens_set": (DEVICE + "send_to_client_tokens_set", (None, (_P, _P, c_uint32))),
-    "write_buffer_get": (DEVICE + "write_buffer_get", (_P, (_P, _P, c_int))),
-    "write_buffer_get_server_no_token": (
-        DEVICE + "write_buffer_get_server_no_token",
-        (_P, (_P, c_int)),
-    ),
-    "write_buffer_add": (DEVICE + "write_buffer_add", (None, (_P, _P))),
-    "write_buffer_release": (DEVICE + "write_buffer_release", (None, (_P, _P))),
-}
-"""The header's functions: the symbol, what it returns, what it takes."""
-
-RESTORE_MESSAGE: Final = STATE + "restore_message"
-"""Beyond the header: restore with the length of the message."""
-
-
-class _Interface(ctypes.Structure):
-    """The header's `SpiceBaseInterface`."""
-
-    _fields_: ClassVar = [
-        ("type", ctypes.c_char_p),
-        ("description", ctypes.c_char_p),
-        ("major_version", c_uint32),
-        ("minor_version", c_uint32),
-    ]
-
-
-_AddTimer = CFUNCTYPE(_P, _P, _P)
-_StartTimer = CFUNCTYPE(None, _P, c_uint32)
-_UseTimer = CFUNCTYPE(None, _P)
-
-
-class _Core(ctypes.Structure):
-    """The header's `SpiceCoreInterface`, without anything to watch."""
-
-    _fields_: ClassVar = [
-        ("base", _Interface),
-        ("timer_add", _AddTimer),
-        ("timer_start", _StartTimer),
-        ("timer_cancel", _UseTimer),
-        ("timer_remove", _UseTimer),
-        ("watch_add", _P),
-        ("watch_update_mask", _P),
-        ("watch_remove", _P),
-        ("channel_event", _P),
-    ]
-
-
-_State = CFUNCTYPE(None, _P, c_int)
-_Write = CFUNCTYPE(c_int, _P, _P, c_int)
-_Read = CFUNCTYPE(c_int, _P, _P, c_int)
-_Event = CFUNCTYPE(None, _P, c_uint8)
-
-
-class _PortInterface(ctypes.Structure):
-    """The header's `SpiceCharDeviceInterface`."""
-
-    _fields_: ClassVar = [
-        ("base", _Interface),
-        ("state", _State),
-        ("write", _Write),
-        ("read", _Read),
-        ("event", _Event),
-        ("flags", c_int),
-    ]
-
-
-class _Port(ctypes.Structure):
-    """The header's `SpiceCharDeviceInstance`."""
-
-    _fields_: ClassVar = [
-        ("sif", POINTER(_PortInterface)),
-        ("subtype", ctypes.c_char_p),
-        ("st", _P),
-        ("portname", ctypes.c_char_p),
-    ]
-
-
-class _WriteBuffer(ctypes.Structure):
-    """The header's `SpiceCharDeviceWriteBuffer`."""
-
-    _fields_: ClassVar = [
-        ("prev", _P),
-        ("next", _P),
-        ("origin", c_int),
-        ("client", _P),
-        ("buf", _P),
-        ("buf_size", c_uint32),
-        ("buf_used", c_uint32),
-        ("token_price", c_uint32),
-        ("refs", c_uint32),
-    ]
-
-
-_ReadMessage = CFUNCTYPE(_P, _P, _P)
-_RefMessage = CFUNCTYPE(_P, _P, _P)
-_UnrefMessage = CFUNCTYPE(None, _P, _P)
-_SendMessage = CFUNCTYPE(None, _P, _P, _P)
-_SendTokens = CFUNCTYPE(None, _P, c_uint32, _P)
-_OnFreeSelfToken = CFUNCTYPE(None, _P)
-_RemoveClient = CFUNCTYPE(None, _P, _P)
-
-
-class _Callbacks(ctypes.Structure):
-    """The header's `SpiceCharDeviceCallbacks`."""
-
-    _fields_: ClassVar = [
-        ("read_one_msg_from_device", _ReadMessage),
-        ("ref_msg_to_client", _RefMessage),
-        ("unref_msg_to_client", _UnrefMessage),
-        ("send_msg_to_client", _SendMessage),
-        ("send_tokens_to_client", _SendTokens),
-        ("on_free_self_token", _OnFreeSelfToken),
-        ("remove_client", _RemoveClient),
-    ]
 
 
 class _Timer:
@@ -235,69 +92,6 @@ class _Names:
         return self._names.get(pointer or 0) or f"pointer-{pointer or 0:x}"
 
 
-class Library:
-    """The library and its surroundings, loaded."""
-
-    def __init__(self, path: str, surroundings: str, lacks: frozenset[str]) -> None:
-        self.surroundings = ctypes.CDLL(surroundings, mode=os.RTLD_GLOBAL | os.RTLD_NOW)
-        try:
-            self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL | os.RTLD_NOW)
-        except OSError as error:
-            raise TargetError(f"it cannot be loaded: {error}") from None
-        missing = [
-            symbol
-            for call, (symbol, _) in FUNCTIONS.items()
-            if call not in lacks and not hasattr(self.library, symbol)
-        ]
-        if missing:
-            raise TargetError(
-                f"it does not export {', '.join(missing)}; define them under the header's names, "
-                "or say with --lacks what the library lacks"
-            )
-        self.functions: dict[str, Any] = {}
-        for call, (symbol, (result, arguments)) in FUNCTIONS.items():
-            if hasattr(self.library, symbol):
-                function = getattr(self.library, symbol)
-                function.restype, function.argtypes = result, arguments
-                self.functions[call] = function
-        self.restore_message = getattr(self.library, RESTORE_MESSAGE, None)
-        if self.restore_message is not None:
-            self.restore_message.restype = c_int
-            self.restore_message.argtypes = (_P, _P, c_size_t)
-        self.marshaller_new = self._own("surroundings_marshaller_new", _P)
-        self.marshaller_reserve = self._own("spice_marshaller_reserve_space", _P, _P, c_size_t)
-        self.marshaller_size = self._own("spice_marshaller_get_total_size", c_size_t, _P)
-        self.marshaller_write = self._own("surroundings_marshaller_write", None, _P, _P)
-        self.marshaller_free = self._own("surroundings_marshaller_free", None, _P)
-        process = ctypes.CDLL(None)
-        self.malloc, self.free = process.malloc, process.free
-        self.malloc.restype, self.malloc.argtypes = _P, (c_size_t,)
-        self.free.restype, self.free.argtypes = None, (_P,)
-        self.leaks: Any = None
-        self.fork = os.fork
-        self.lsan_enable: Callable[[], None] = lambda: None
-        self.lsan_disable: Callable[[], None] = lambda: None
-        if hasattr(process, "__lsan_do_recoverable_leak_check"):
-            # Python's own fork makes new locks and forgets the old ones, which would look like leaks.
-            self.fork = ctypes.PyDLL(None).fork
-            self.leaks = getattr(process, "__lsan_do_recoverable_leak_check")
-            self.lsan_enable = getattr(process, "__lsan_enable")
-            self.lsan_disable = getattr(process, "__lsan_disable")
-
-    def _own(self, symbol: str, result: Any, *arguments: Any) -> Any:
-        function = getattr(self.surroundings, symbol)
-        function.restype, function.argtypes = result, arguments
-        return function
-
-    def set_core(self, core: int) -> None:
-        """Set the variable `core`; also that of a library which brings its own."""
-        for library in (self.surroundings, self.library):
-            try:
-                c_void_p.in_dll(library, "core").value = core
-            except ValueError:
-                continue
-
-
 class LibraryTarget:
     """The devices of one scenario, in the library."""
 
@@ -310,7 +104,7 @@ class LibraryTarget:
         host: Host,
         ports: dict[str, bool],
         moves_per_call: int | None,
-        library: Library,
+        library: c_header.Library,
     ) -> None:
         self.host = host
         self._library = library
@@ -336,40 +130,40 @@ class LibraryTarget:
     # What the library is given
 
     def _make_core(self) -> None:
-        self._core = _Core(
-            _Interface(b"core", b"the checker", 1, 3),
-            _AddTimer(self._timer_add),
-            _StartTimer(self._timer_start),
-            _UseTimer(self._timer_cancel),
-            _UseTimer(self._timer_remove),
+        self._core = c_header.CoreInterface(
+            c_header.BaseInterface(b"core", b"the checker", 1, 3),
+            c_header.AddTimer(self._timer_add),
+            c_header.StartTimer(self._timer_start),
+            c_header.UseTimer(self._timer_cancel),
+            c_header.UseTimer(self._timer_remove),
         )
         self._library.set_core(ctypes.addressof(self._core))
 
     def _make_callbacks(self) -> None:
-        self._callbacks = _Callbacks(
-            _ReadMessage(self._read),
-            _RefMessage(self._ref),
-            _UnrefMessage(self._unref),
-            _SendMessage(self._send),
-            _SendTokens(self._send_tokens),
-            _OnFreeSelfToken(self._on_free_self_token),
-            _RemoveClient(self._remove_client),
+        self._callbacks = c_header.Callbacks(
+            c_header.ReadMessage(self._read),
+            c_header.RefMessage(self._ref),
+            c_header.UnrefMessage(self._unref),
+            c_header.SendMessage(self._send),
+            c_header.SendTokens(self._send_tokens),
+            c_header.OnFreeSelfToken(self._on_free_self_token),
+            c_header.RemoveClient(self._remove_client),
         )
 
     def _make_ports(self, ports: dict[str, bool]) -> None:
         self._keep: list[Any] = []
-        self._ports: dict[str, _Port] = {}
+        self._ports: dict[str, c_header.PortInstance] = {}
         self._port_numbers: dict[int, int] = {}
         for number, (name, announces) in enumerate(ports.items(), start=1):
-            interface = _PortInterface(
-                _Interface(b"char_device", b"the checker's port", 1, 3),
-                _State(lambda _sin, _connected: None),
-                _Write(self._write),
-                _Read(lambda _sin, _bytes, _size: 0),
-                _Event(lambda _sin, _event: None),
-                NOTIFY_WRITABLE if announces else 0,
+            interface = c_header.PortInterface(
+                c_header.BaseInterface(b"char_device", b"the checker's port", 1, 3),
+                c_header.State(lambda _sin, _connected: None),
+                c_header.Write(self._write),
+                c_header.Read(lambda _sin, _bytes, _size: 0),
+                c_header.Event(lambda _sin, _event: None),
+                c_header.NOTIFY_WRITABLE if announces else 0,
             )
-            port = _Port(ctypes.pointer(interface), b"port", None, name.encode())
+            port = c_header.PortInstance(ctypes.pointer(interface), b"port", None, name.encode())
             self._keep.append(interface)
             self._ports[name] = port
             self._port_numbers[ctypes.addressof(port)] = number
@@ -468,7 +262,7 @@ class LibraryTarget:
             return
         for timer in [*self._timers.values()]:
             if timer.device == device and timer.client == client:
-                CFUNCTYPE(None, _P)(timer.function)(timer.opaque)
+                c_header.UseTimer(timer.function)(timer.opaque)
 
     # Calls
 
@@ -552,7 +346,7 @@ class LibraryTarget:
     def _got(self, address: int | None, size: int) -> int | None:
         if not address:
             return None
-        given = _WriteBuffer.from_address(address).buf_size
+        given = c_header.WriteBuffer.from_address(address).buf_size
         if given < size:
             raise BrokenError(
                 "result", f"a buffer of {given} bytes was given, {size} were asked for", ("BUF-1",)
@@ -561,7 +355,7 @@ class LibraryTarget:
         return address
 
     def _add(self, device: int, address: int, data: bytes) -> None:
-        buffer = _WriteBuffer.from_address(address)
+        buffer = c_header.WriteBuffer.from_address(address)
         if data:
             ctypes.memmove(buffer.buf, data, len(data))
         buffer.buf_used = len(data)
@@ -646,7 +440,7 @@ def _is_whole(message: bytes) -> bool:
 
 
 def _run_scenario(
-    lines: Lines, library: Library, begin: dict[str, Any], to_parent: int
+    lines: Lines, library: c_header.Library, begin: dict[str, Any], to_parent: int
 ) -> NoReturn:
     """One scenario, in a fork."""
     scenario = Scenario(
@@ -672,7 +466,7 @@ def _run_scenario(
 
 
 def _scout(
-    lines: Lines, library: Library, capabilities: Capabilities, order: dict[str, Any]
+    lines: Lines, library: c_header.Library, capabilities: Capabilities, order: dict[str, Any]
 ) -> NoReturn:
     """Random scenarios in this fork, judged here; if anything comes up, the checker runs them again one by one."""
 
@@ -718,13 +512,13 @@ def main(arguments: list[str]) -> int:
     lacks = frozenset(filter(None, lacking.split(",")))
     lines = Lines()
     try:
-        library = Library(path, surroundings, lacks)
+        library = c_header.Library(path, surroundings, lacks)
     except TargetError as error:
         sys.stderr.write(f"{error}\n")
         return 3
     remarks = []
     if library.restore_message is None:
-        remarks.append(f"truncated migration data (needs {RESTORE_MESSAGE})")
+        remarks.append(f"truncated migration data (needs {c_header.RESTORE_MESSAGE})")
     if library.leaks is None:
         remarks.append("memory leaks (needs a build with AddressSanitizer)")
     capabilities = Capabilities(lacks | {"port_failed"}, contract_errors=False, exceptions=False)

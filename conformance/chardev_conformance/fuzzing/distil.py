@@ -49,12 +49,13 @@ WORTH: Final = {
 """What a feature is worth: those that tell of the inside of a call more than those of which there are many."""
 
 
-class _Short(Order):
+class Short(Order):
     """A short random scenario."""
 
     __slots__ = ()
 
     def script(self) -> tuple[Scenario, Script]:
+        """Random calls; the number says which."""
         random = Random(f"distil:{self.number}")
         scenario = random_scenario(random)
         return scenario, RandomScript(random, calls=random.choice(LENGTHS))
@@ -102,7 +103,7 @@ class _Distillery:
         for number in range(len(SITUATIONS)):
             outcome = self._executor.execute(_Situation(number, 0))
             self._take(outcome.performed, outcome.features)
-        pool = [self._executor.execute(_Short(number, 0)) for number in range(POOL)]
+        pool = [self._executor.execute(Short(number, 0)) for number in range(POOL)]
         features = [frozenset(each.features) for each in pool]
         heap = [
             (-_worth(shown) / (outcome.calls + OVERHEAD), i)
@@ -134,7 +135,7 @@ class _Distillery:
             while begin < len(best.steps):
                 candidate = deepcopy(best)
                 del candidate.steps[begin : begin + size]
-                outcome = self._executor.execute(_Exact(0, 0, bare(candidate)))
+                outcome = self._executor.execute(Exact(0, 0, bare(candidate)))
                 if outcome.features >= needed:
                     best, features = outcome.performed, outcome.features
                 else:
@@ -143,12 +144,13 @@ class _Distillery:
         return best, features
 
 
-class _Exact(Order):
+class Exact(Order):
     """A scenario as it is: not even what it owes in the end is looked at."""
 
     __slots__ = ()
 
     def script(self) -> tuple[Scenario, Script]:
+        """The steps of the parent."""
         assert self.parent is not None
         scenario = loads(self.parent, "a scenario")
         return scenario, GuidedScript(Random(0), scenario, calls=0, exact=True, settles=False)
