@@ -1,7 +1,8 @@
 """``python -m tests.lab``: the check and the port tests on real serial drivers, in a guest that QEMU emulates.
 
 One line a device, with the driver as the kernel names it.
-Exit status 0 when all hold, 1 when something failed (the log says where), 2 for wrong use, 3 when there is no guest.
+Exit status 0 when all hold, 1 when something failed (the log says where), 2 for wrong use, 3 when there is no guest
+or the run was interrupted.
 """
 
 # What a command prints is its result.
@@ -57,13 +58,19 @@ class Lab:
         self.failed: list[str] = []
         self.up = asyncio.Event()
         self.done = False
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def listen(self) -> None:
         """Be there before QEMU is."""
         await self.monitor.listen(self.sockets / "monitor")
-        await asyncio.start_unix_server(self._obey, self.sockets / "control")
+        await asyncio.start_unix_server(self._accept, self.sockets / "control")
         for end in self.ends.values():
             await end.plug()
+        self.tasks += [asyncio.create_task(wire.carry()) for wire in self.wires.values()]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not left to the server, whose tasks are never cancelled without a traceback.
+        self.tasks.append(asyncio.create_task(self._obey(reader, writer)))
 
     async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the guest's questions, one after the other; the last one says that it is done."""
@@ -113,7 +120,12 @@ class Lab:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        output, complaints = await process.communicate()
+        try:
+            output, complaints = await process.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
         if process.returncode:
             raise RuntimeError(f"chardev {' '.join(command)}: {(complaints or output).decode()}")
         report = json.loads(output)
@@ -142,7 +154,6 @@ async def run(image: Path, only: str, seed: int, log: Path) -> int:
             # QEMU is a child of this process: both are stopped together, as a group of their own.
             start_new_session=True,
         )
-        carrying = [asyncio.create_task(wire.carry()) for wire in lab.wires.values()]
         try:
             async with asyncio.timeout(BOOT_SECONDS):
                 booted = asyncio.create_task(lab.up.wait())
@@ -157,9 +168,10 @@ async def run(image: Path, only: str, seed: int, log: Path) -> int:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            await process.wait()
-            for task in carrying:
+            for task in lab.tasks:
                 task.cancel()
+            await asyncio.wait(lab.tasks)
+            await process.wait()
         seconds = time.monotonic() - begin
     if not lab.done and not lab.failed:
         lab.failed.append("")
@@ -188,6 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(run(image, options.only, options.seed, FOLDER / "guest.log"))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
         return 3
 
 

@@ -101,21 +101,25 @@ class Monitor:
     def __init__(self) -> None:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._ready = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._greeted = False
 
     async def listen(self, path: Path) -> None:
         """Wait for QEMU to connect."""
         await asyncio.start_unix_server(self._accept, path)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        await reader.readline()  # QEMU greets first
-        await self._ask("qmp_capabilities")
-        self._ready.set()
+        self._connected.set()
 
     async def ask(self, command: str, **arguments: Any) -> Any:
         """What QEMU answers; raises `RuntimeError` with its own words when it refuses."""
-        await self._ready.wait()
+        await self._connected.wait()
+        if not self._greeted:
+            assert self._reader is not None
+            await self._reader.readline()  # QEMU greets first
+            self._greeted = True
+            await self._ask("qmp_capabilities")
         return await self._ask(command, **arguments)
 
     async def _ask(self, command: str, **arguments: Any) -> Any:
