@@ -39,9 +39,14 @@ def called(node: ast.FunctionDef) -> tuple[str, ...]:
     return tuple(name for name in ENTRIES if name in names)
 
 
-def defects(table: Path, page: str) -> Iterator[Evidence]:
-    """Every seeded defect in a table of them: a call with a name, a rule, and the consequence."""
-    for node in ast.walk(ast.parse(table.read_text(encoding="utf-8"))):
+def defects(folder: Path, page: str) -> Iterator[Evidence]:
+    """Every seeded defect in the tables of a folder: a call with a name, a rule, and the consequence."""
+    for path in sorted(folder.glob("*.py")):
+        yield from _defects_of(ast.parse(path.read_text(encoding="utf-8")), page)
+
+
+def _defects_of(table: ast.Module, page: str) -> Iterator[Evidence]:
+    for node in ast.walk(table):
         match node:
             case ast.Call(
                 func=ast.Name("Defect"),
@@ -85,5 +90,5 @@ def evidence(root: Path) -> list[Evidence]:
         *tests(root / "tests/impl"),
         *tests(root / "tests/conformance"),
         *vectors(files.FOLDER),
-        *defects(root / "tests/mutants/defects.py", "seeded defects"),
+        *defects(root / "tests/mutants/defects", "seeded defects"),
     ]

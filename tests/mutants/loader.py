@@ -39,7 +39,7 @@ def patched(defect: Defect) -> tuple[Path, str]:
         where = ", ".join(path.name for path in found) or "nowhere"
         raise StaleDefectError(
             f"{defect.name}: the text to change must occur once in the package chardev, but occurs {where}; "
-            f"bring tests/mutants/defects.py up to date:\n{defect.old}"
+            f"bring tests/mutants/defects up to date:\n{defect.old}"
         )
     return found[0], sources[found[0]].replace(defect.old, defect.new)
 

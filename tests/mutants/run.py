@@ -75,7 +75,7 @@ scenarios (seed {seed}), and the calls that were left when the failing scenario 
 Where the two rules differ, the defect first shows as a breach of another rule: a price that is not returned, for one,
 shows as an announcement that does not come.
 Memory that is kept too long (BUF-5) shows in no callback at all; it is measured.
-The patches are in ``tests/mutants/defects.py``.
+The patches are in ``tests/mutants/defects``.
 ``make mutants`` finds them all again and writes this page.
 
 {found} of {all} defects are found, {right} of them under the rule that the table gives.

@@ -90,7 +90,7 @@ def test_stale_defects_are_refused(patch: str, where: str) -> None:
         load(defect)
     assert str(error.value) == (
         f"a name: the text to change must occur once in the package chardev, but occurs {where}; "
-        f"bring tests/mutants/defects.py up to date:\n{defect.old}"
+        f"bring tests/mutants/defects up to date:\n{defect.old}"
     )
 
 
