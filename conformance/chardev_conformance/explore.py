@@ -3,10 +3,17 @@
 Theory of operation
 ===================
 The specification is run from every state with every call of the scope (`scope.Scope`), and with every way to answer the
-callbacks of that call: `_Choices` replays the call, each time with the next combination of answers, until all are done.
+callbacks of that call.
 A state that was there before is not gone into again; states are equal when nothing that the specification reads tells
 them apart (`key`).
 Bytes do not: no function looks into them.
+
+At a callback a call can go on in several ways, but a suspended call cannot be copied: for the next way it is run again
+from its beginning.
+So what can follow a callback is kept by all that it can depend on: where the call stands, its variables, the state.
+A call that comes to such a point again is not run on; all that can follow is known.
+Nothing else is hidden in a suspended call, because the subset in which the specification is written leaves nothing on
+the interpreter's stack (`chardev_spec.lint`).
 
 On the specification's side states are copied (`State.copy`).
 An implementation cannot be copied, so for it the transitions are joined to walks from the beginning, each transition in
@@ -16,20 +23,23 @@ one of them at least; walk 17 is the same in every run, so a check can go on fro
 import gc
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, get_args
+from types import GeneratorType
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 from chardev_conformance.coverage import Mode, Pair, Transition, mode
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step
 from chardev_conformance.scope import PORT, Scope
 from chardev_conformance.target import CallbackError
+from chardev_spec.conditions import Frame
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError
 from chardev_spec.events import Callback, Choice, ChooseGoOn, PortWrite
 from chardev_spec.record import MigrateData
-from chardev_spec.runner import Runner
-from chardev_spec.state import Place, State
+from chardev_spec.runner import Call, Runner
+from chardev_spec.state import FIELDS, Buffer, Client, Device, Place, QueuedMessage, State
 
 WALK_CALLS: Final = 150
 """How long walks are at most: long ones share their beginning, short ones are easy to shrink."""
@@ -93,120 +103,108 @@ def key(state: State, names: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def renumbered(state: State, names: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+    """A state with the same key, its handles and numbers those of a short way, and its names.
+
+    Long and short ways to a state lead to the same points then.
+    """
+    result = State(replace(state.device, port_generation=0, spare_bytes=0), state.ports)
+    clients: dict[int | None, int] = {}
+    for client in state.clients:
+        clients[client.handle] = number = result.clients.next_handle()
+        result.clients.insert(
+            replace(client, handle=number, granted=0, sent=0, announced=0, taken=0)
+        )
+    buffers: dict[int, int] = {}
+    for buffer in state.buffers:
+        buffers[buffer.handle] = number = result.buffers.next_handle()
+        payer = clients.get(buffer.client)
+        result.buffers.insert(replace(buffer, handle=number, client=payer, order=0))
+    for buffer in state.buffers.pending_rows():
+        result.buffers.move(buffers[buffer.handle], buffer.place)
+    for queued in state.send_queue:
+        number = result.send_queue.next_handle()
+        result.send_queue.insert(QueuedMessage(number, clients[queued.client], queued.message))
+    result.device.awaiting = clients.get(state.device.awaiting)
+    # A name whose buffer is gone keeps its place among the names, which orders the calls; no buffer is number 0.
+    called = {
+        name: tuple([buffers[each] for each in handle]) if name == "x1" else buffers.get(handle, 0)
+        for name, handle in names.items()
+    }
+    return result, called
+
+
+MESSAGE: Final = "m"
+"""What the port gives to read; no function looks into it."""
+
+
 class Option(NamedTuple):
-    """One way to answer a callback; a call inside it and an exception are *disturbances*, one a call at most."""
+    """One way to answer a callback."""
 
     answer: Answer
     returned: Any = None
     inner: Step | None = None
 
-
-class _Choices:
-    """Replays one call with every combination of choices, the dull ones first.
-
-    What was offered at a choice is kept: the run up to there is the same each time.
-    """
-
-    def __init__(self) -> None:
-        self._taken: list[int] = []
-        self._offered: list[list[Option]] = []
-        self._place = 0
-
-    def choose(self) -> Option | None:
-        """The option whose turn it is; None when nothing was offered here yet."""
-        place = self._place
-        self._place = place + 1
-        return self._offered[place][self._taken[place]] if place < len(self._taken) else None
-
-    def offer(self, options: list[Option]) -> Option:
-        """Offer options where nothing was offered yet, and take the first."""
-        self._taken.append(0)
-        self._offered.append(options)
-        return options[0]
-
-    def next(self) -> bool:
-        """Go on to the next combination; False when all have been taken."""
-        self._place = 0
-        while self._taken:
-            if self._taken[-1] + 1 < len(self._offered[-1]):
-                self._taken[-1] += 1
-                return True
-            self._taken.pop()
-            self._offered.pop()
-        return False
+    @property
+    def disturbs(self) -> bool:
+        """Whether it holds a call or an exception: one of these a call at most."""
+        return self.inner is not None or self.answer.raises
 
 
 @dataclass(slots=True)
 class Node:
     """A state of the scope; `state` is there until it has been gone into."""
 
-    state: State | None
+    state: State | None = field(compare=False)
     names: dict[str, Any]
     depth: int
     before: int
-    step: Step | None
+    step: Step | None = None
     edges: list[tuple[Step, int]] = field(default_factory=list)
 
 
 class Exploration:
     """The states of a scope up to a depth, and the transitions between them.
 
-    `machine` is the contract, or one with quirks; `depth` is how many calls lead to a state at most, None for all.
+    `depth` is how many calls lead to a state at most, None for all.
     """
 
-    def __init__(
-        self, scope: Scope, machine: type[Contract] = Contract, depth: int | None = None
-    ) -> None:
+    def __init__(self, scope: Scope, depth: int | None = None) -> None:
         self.scope = scope
         self.nodes: list[Node] = []
         self.modes: list[Mode] = []
         self.transitions = 0
         """How many calls were tried so far, each with its answers, those that were refused included."""
-        self._machine = machine
         self._depth = depth
         self._known: dict[tuple[Any, ...], int] = {}
         self._queue: deque[int] = deque()
-        self._run = _Run(scope, machine)
-        self._begin()
-
-    @property
-    def steps(self) -> int:
-        """How many steps of the machine were tried: from outside or a callback to the next one, replays not counted."""
-        return self.transitions + self._run.callbacks
+        self._run = _Run(scope)
+        self._enter(self._run.begin(), {}, 0, 0)
 
     @property
     def complete(self) -> bool:
         """Whether all states of the scope were gone into."""
         return not self._queue and self._depth is None
 
-    def _begin(self) -> None:
-        runner = Runner(self._run, machine=self._machine)
-        runner.add_port(1, announces_writability=self.scope.announces)
-        begin = self.scope.begin()
-        runner.call("create", 1, *[*begin.arguments.values()][1:])
-        self._enter(runner.state, {}, 0, 0, None)
-
     def explore(self, progress: Callable[["Exploration"], None] = lambda _: None) -> None:
-        """Go into all states."""
+        """Go into all states; interrupted at any moment, it goes on there when it is called again."""
         collects = gc.isenabled()
         gc.disable()  # everything that is made here is kept, and looking for garbage in it takes half the time
         try:
             while self._queue:
-                self._expand(self._queue.popleft())
+                self._expand(self._queue[0])
                 progress(self)
         finally:
             if collects:
                 gc.enable()
 
-    def _enter(
-        self, state: State, names: dict[str, Any], depth: int, before: int, step: Step | None
-    ) -> int:
+    def _enter(self, state: State, names: dict[str, Any], depth: int, before: int) -> int:
         identity = key(state, names)
         number = self._known.get(identity)
         if number is None:
             number = self._known[identity] = len(self.nodes)
             self.modes.append(mode(state))
-            self.nodes.append(Node(state, names, depth, before, step))
+            self.nodes.append(Node(*renumbered(state, names), depth, before))
             if self._depth is None or depth < self._depth:
                 self._queue.append(number)
         return number
@@ -214,12 +212,20 @@ class Exploration:
     def _expand(self, number: int) -> None:
         node = self.nodes[number]
         assert node.state is not None
+        enter = partial(self._enter, depth=node.depth + 1, before=number)
+        edges = []
         for step in self.scope.steps(node.state, node.names):
-            for taken, state, names in self._run.every_way(node.state, node.names, step):
-                self.transitions += 1
-                after = self._enter(state, names, node.depth + 1, number, taken)
-                node.edges.append((taken, after))
+            for answers, after in self._run.ways(node.state, node.names, step, enter):
+                taken = Step(step.call, step.arguments, [*answers], "d1", step.result_name)
+                edges.append((taken, after))
+        # All at once at the end: until then an interruption leaves nothing but states that will be found again.
+        for taken, after in edges:
+            if after and self.nodes[after].step is None:
+                self.nodes[after].step = taken
+        node.edges = edges
         node.state = None
+        self.transitions += len(edges)
+        self._queue.popleft()
 
     # Walks
 
@@ -325,53 +331,146 @@ class _Nearest:
         return way[::-1]
 
 
+Way: TypeAlias = tuple[tuple[Answer, ...], int]
+"""How a call can go on: the answers that are still to be given, and the number of the state after them."""
+
+FRAME: Final = attrgetter(*Frame.__slots__)
+CONTENT: Final[dict[type[Any], Callable[[Any], Any]]] = {
+    **FIELDS,
+    list: tuple,
+    # There is one of each.
+    Contract: type,
+    Device: type,
+    Frame: type,
+}
+"""What tells apart the local variables of a call that are not values themselves."""
+
+
 class _Run:
     """Runs the specification from copies of states; the environment of its runner."""
 
-    def __init__(self, scope: Scope, machine: type[Contract]) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._runner = Runner(self, machine=machine, invariants=False)
-        self._machine = machine
-        self._choices = _Choices()
+        self._quiet = not scope.disturbances and not scope.raises
+        self._runner = Runner(self, invariants=False)
+        self._known: dict[tuple[Any, ...], list[Way]] = {}
         self._names: dict[str, Any] = {}
-        self._answers: list[Answer] = []
-        self._nested = False
-        self.callbacks = 0
-        """How many were answered in every way, replays not counted."""
 
-    def every_way(
-        self, state: State, names: dict[str, Any], step: Step
-    ) -> Iterator[tuple[Step, State, dict[str, Any]]]:
-        """The call with every combination of answers: the step, and the state and names after it."""
-        runner = self._runner
-        self._choices = _Choices()
+    def begin(self) -> State:
+        """The state of the device that was just created."""
+        self._runner.add_port(1, announces_writability=self._scope.announces)
+        step = self._scope.begin()
+        self._runner.call("create", *self._values(step))
+        return self._runner.state
+
+    def ways(
+        self,
+        state: State,
+        names: dict[str, Any],
+        step: Step,
+        enter: Callable[[State, dict[str, Any]], int],
+    ) -> list[Way]:
+        """How the call can go on from its beginning, the dull ways first; `enter` numbers the states after it."""
+        self._before = state, names
+        self._step = step
         self._names = names
-        arguments = self._arguments(step)
-        while True:
-            runner.state = state.copy()
-            runner.machine = self._machine(runner.state)
-            self._names = dict(names)
-            self._answers = []
-            self._perform(step, arguments)
-            taken = Step(step.call, step.arguments, self._answers, "d1", step.result_name)
-            yield taken, runner.state, self._names
-            if not self._choices.next():
-                return
+        self._arguments = self._values(step)
+        self._enter = enter
+        return self._on(self._replay(()), ())
 
-    def _perform(self, step: Step, arguments: list[Any]) -> None:
-        if step.call == "migrate_data_release":
-            for handle in self._names.pop("x1"):
-                self._runner.call("marshaller_unref", handle)
-            return
+    def _replay(self, taken: tuple[Option, ...]) -> Call | None:
+        """The call, from its beginning up to the callback that these options lead to; None when there is none."""
+        runner = self._runner
+        state, names = self._before
+        runner.state = state.copy()
+        runner.machine = Contract(runner.state)
+        runner.stack.clear()
+        self._names = dict(names)
+        if self._step.call == "migrate_data_release":
+            self._release()
+            return None
         try:
-            result = self._runner.call(step.call, *arguments)
-        except (CallbackError, BadMigrationDataError):
-            return
+            call = runner.begin(self._step.call, *self._arguments)
+        except BadMigrationDataError:
+            return None
+        for option in taken:
+            self._take(call, option)
+        return call
+
+    def _on(self, call: Call | None, taken: tuple[Option, ...]) -> list[Way]:
+        """How a call can go on that was led here by these options."""
+        if call is None or call.event is None:
+            if call is not None and call.raised is None:
+                self._name(self._step, call.result)
+            return [((), self._enter(self._runner.state, self._names))]
+        disturbed = self._quiet or any(option.disturbs for option in taken)
+        messages = sum([option.returned == MESSAGE for option in taken])
+        if disturbed and len(self._scope.values(call.event, messages)) == 1:
+            [option] = self._options(call.event, disturbed, messages)
+            return self._on_by(option, call, taken)
+        point = self._point(call, disturbed, messages)
+        ways = self._known.get(point)
+        if ways is None:
+            ways = []
+            for option in self._options(call.event, disturbed, messages):
+                if ways:
+                    call = self._replay(taken)
+                ways += self._on_by(option, call, taken)
+            self._known[point] = ways
+        return ways
+
+    def _on_by(self, option: Option, call: Call | None, taken: tuple[Option, ...]) -> list[Way]:
+        assert call is not None
+        self._take(call, option)
+        return [
+            ((option.answer, *answers), after)
+            for answers, after in self._on(call, (*taken, option))
+        ]
+
+    def _point(self, call: Call, disturbed: bool, messages: int) -> tuple[Any, ...]:
+        """All that decides how a call goes on from the callback that it is at, the options at it included."""
+        content: list[Any] = [
+            disturbed,
+            messages,
+            self._step.result_name,
+            type(call.event),
+            FRAME(call.frame),
+        ]
+        generator: Any = call.generator
+        while type(generator) is GeneratorType:
+            frame: Any = generator.gi_frame
+            variables = frame.f_locals
+            content += (frame.f_code, frame.f_lasti, *variables)
+            for each in variables.values():
+                of = CONTENT.get(type(each))
+                content.append(each if of is None else of(each))
+            generator = generator.gi_yieldfrom
+        state = self._runner.state
+        buffers = state.buffers
+        content += (
+            FIELDS[Device](state.device),
+            *[FIELDS[Client](row) for row in state.clients],
+            None,
+            *[FIELDS[Buffer](row) for row in buffers],
+            *[row.handle for row in buffers.pending_rows()],
+            None,
+            *[row.handle for row in buffers.rows(Place.WRITTEN)],
+            None,
+            *[FIELDS[QueuedMessage](row) for row in state.send_queue],
+            *self._names.items(),
+        )
+        return tuple(content)
+
+    def _name(self, step: Step, result: Any) -> None:
         if step.result_name is not None and result is not None:
             handles = result.buffers if type(result) is MigrateData else result
             self._names[step.result_name] = handles
 
-    def _arguments(self, step: Step) -> list[Any]:
+    def _release(self) -> None:
+        for handle in self._names.pop("x1"):
+            self._runner.call("marshaller_unref", handle)
+
+    def _values(self, step: Step) -> list[Any]:
         return [self._value(step.call, name, value) for name, value in step.arguments.items()]
 
     def _value(self, call: str, name: str, value: Any) -> Any:
@@ -383,6 +482,41 @@ class _Run:
             return bytes.fromhex(value)
         return value
 
+    # What is answered
+
+    def _options(self, event: Callback, disturbed: bool, messages: int) -> list[Option]:
+        name = ANSWERED[type(event)]
+        options = [
+            Option(Answer(name, value), _returned(event, value))
+            for value in self._scope.values(event, messages)
+        ]
+        if not disturbed:
+            dull = self.answer(event)
+            inner = self._scope.inside(self._runner.state, self._names)
+            options += [Option(Answer(name, calls=[step]), dull, step) for step in inner]
+            options += [Option(Answer(name, raises=True))] if self._scope.raises else []
+        return options
+
+    def _take(self, call: Call, option: Option) -> None:
+        """Answer the callback that the call is at."""
+        if option.answer.raises:
+            call.answer(raised=CallbackError("raised in the exploration"))
+            return
+        if option.inner is not None:
+            self._perform(option.inner)
+        call.answer(option.returned)
+
+    def _perform(self, step: Step) -> None:
+        """A call inside a callback."""
+        if step.call == "migrate_data_release":
+            self._release()
+            return
+        try:
+            result = self._runner.call(step.call, *self._values(step))
+        except BadMigrationDataError:
+            return
+        self._name(step, result)
+
     # The environment
 
     def choose(self, event: Choice) -> int | bool:
@@ -390,48 +524,15 @@ class _Run:
         return isinstance(event, ChooseGoOn) or 1
 
     def answer(self, event: Callback) -> Any:
-        """Answer a callback as it is its turn; those of calls inside a callback the dull way."""
-        if self._nested:
-            return len(event.data) if type(event) is PortWrite else None
-        option = self._choices.choose() or self._choices.offer(self._options(event))
-        answer, returned, inner = option
-        self._answers.append(answer)
-        if answer.raises:
-            raise CallbackError("raised in the exploration")
-        if inner is not None:
-            self._nested = True
-            try:
-                self._perform(inner, self._arguments(inner))
-            finally:
-                self._nested = False
-        return returned
-
-    def _options(self, event: Callback) -> list[Option]:
-        self.callbacks += 1
-        name = ANSWERED[type(event)]
-        messages = sum(
-            [
-                answer.on == "read_one_msg_from_device" and answer.value is True
-                for answer in self._answers
-            ]
-        )
-        options = [
-            Option(Answer(name, value), _returned(event, value, messages))
-            for value in self._scope.values(event, messages)
-        ]
-        if not any(answer.raises or answer.calls for answer in self._answers):
-            dull = _returned(event, None, messages)
-            inner = self._scope.inside(self._runner.state, self._names)
-            options += [Option(Answer(name, calls=[step]), dull, step) for step in inner]
-            options += [Option(Answer(name, raises=True))] if self._scope.raises else []
-        return options
+        """The callbacks of calls inside a callback are answered the dull way."""
+        return _returned(event, None)
 
 
-def _returned(event: Callback, value: Any, messages: int) -> Any:
-    """What a callback returns that is answered by `value`, after so many messages."""
+def _returned(event: Callback, value: Any) -> Any:
+    """What a callback returns that is answered by `value`."""
     if type(event) is PortWrite:
         size = len(event.data)
         if type(value) is int:
             return min(value, size)
         return {"fail": -1, "over": size + 1}.get(value, size)
-    return f"m{messages + 1}" if value else None
+    return MESSAGE if value else None

@@ -1,6 +1,10 @@
 """The drivers: chance, enumeration, search; each numbers its scenarios, so that a run can go on where it ended."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +17,14 @@ from chardev_conformance.command_line import main
 from chardev_conformance.coverage import Mode, mode
 from chardev_conformance.directed import STATES, GoalError, carriers, directed_driver, goal
 from chardev_conformance.drivers import ExhaustiveDriver, RandomDriver, ReplayDriver
-from chardev_conformance.explore import Exploration, key
+from chardev_conformance.explore import Exploration, _Run, key
 from chardev_conformance.learning import FARTHEST, learn
 from chardev_conformance.lockstep import Lockstep
 from chardev_conformance.scenario import Scenario
 from chardev_conformance.scope import SCOPES, Scope, quiet
 from chardev_conformance.scripts import WEIGHTS, RandomScript, Replay
 from chardev_conformance.target import Timers
+from chardev_spec.events import Callback
 from chardev_spec.profiles import QUIRKS
 from chardev_spec.registry import FUNCTIONS
 
@@ -56,6 +61,70 @@ def test_a_depth_bounds_the_exploration() -> None:
     assert not exploration.complete
     assert max(node.depth for node in exploration.nodes) == 2
     assert {node.depth for node in exploration.nodes if node.edges} == {0, 1}
+
+
+@pytest.mark.parametrize("scope", SCOPES.values(), ids=lambda scope: scope.name)
+def test_what_is_known_of_a_point_is_what_a_run_would_find(
+    scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call would be said to go on as another did that stood elsewhere, or a way on would be lost."""
+    known = Exploration(scope, depth=4)
+    known.explore()
+    monkeypatch.setattr(_Run, "_point", lambda *_: (object(),))
+    run = Exploration(scope, depth=4)
+    run.explore()
+    assert (known.nodes, known.modes) == (run.nodes, run.modes)
+
+
+def test_an_exploration_goes_on_where_it_was_interrupted() -> None:
+    """A transition would be lost or counted twice, or states would have other numbers, so that walks are others."""
+
+    class Interrupts(Scope):
+        """Interrupts in the middle of a call, at every hundredth callback."""
+
+        asked = 0
+
+        def values(self, event: Callback, messages: int) -> tuple[Any, ...]:
+            Interrupts.asked += 1
+            if Interrupts.asked % 100 == 0:
+                raise KeyboardInterrupt
+            return super().values(event, messages)
+
+    scope = SCOPES["announcing"]
+    whole = Exploration(scope, depth=4)
+    whole.explore()
+    parts = Exploration(Interrupts(*attrgetter(*Scope.__slots__)(scope)), depth=4)
+    interruptions = 0
+    while parts.transitions < whole.transitions:
+        try:
+            parts.explore()
+        except KeyboardInterrupt:
+            interruptions += 1
+    assert interruptions > 5
+    assert (parts.nodes, parts.modes) == (whole.nodes, whole.modes)
+    assert parts.transitions == whole.transitions
+
+
+def test_another_process_makes_the_same_walks() -> None:
+    """A check that was killed would go on with walks of other numbers than those that it had made."""
+    program = (
+        "from chardev_conformance.drivers import ExhaustiveDriver\n"
+        "from chardev_conformance.scope import SCOPES, quiet\n"
+        "driver = ExhaustiveDriver([quiet(SCOPES['announcing'])])\n"
+        "print([driver.scenario(number, 0)[0] for number in range(driver.total)])\n"
+    )
+    walks = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert walks[0] == walks[1]
+    assert walks[0].startswith("[Scenario(")
 
 
 def test_walks_take_every_transition_and_lead_where_they_say() -> None:
