@@ -87,25 +87,34 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def failure(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) -> str:
-    """One finding of a report, at that anchor of the page."""
+    """One finding of a report, at that anchor of the page; one in recorded traffic has no steps."""
     rule, *others = finding["rules"]
     title = next(each["title"] for each in report["rules"] if each["rule"] == rule)
+    heard = finding["trace"] is None
     facts = {
-        "vector": finding["name"],
+        "file" if heard else "vector": finding["name"],
+        "broken": finding["symptom"] if heard else "",
         "where": finding["where"] or "after the last step",
         "allowed": finding["allowed"],
         "seen": finding["seen"],
         "see also": ", ".join(others),
         "replay": report["again"],
     }
+    return (
+        f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}'
+        f"{'' if heard else _steps(finding, report, anchor)}</article>"
+    )
+
+
+def _steps(finding: Mapping[str, Any], report: Mapping[str, Any], anchor: str) -> str:
+    """What was done, as a diagram, as text, and as the trace that replays it."""
     shown, steps = (_server_steps if is_server_trace(finding["trace"]) else _calls)(
         finding, report, anchor
     )
     return (
-        f'<article id="{anchor}"><h3>{escape(rule)}: {escape(title)}</h3>{facts_list(facts)}{shown}'
-        f"<details><summary>The steps as text</summary><pre>{escape(steps)}</pre></details>"
+        f"{shown}<details><summary>The steps as text</summary><pre>{escape(steps)}</pre></details>"
         f"<details><summary>The trace, for --replay</summary>"
-        f"<pre>{escape(finding['trace'])}</pre></details></article>"
+        f"<pre>{escape(finding['trace'])}</pre></details>"
     )
 
 
@@ -172,6 +181,9 @@ def _rules(report: Mapping[str, Any]) -> str:
 
 
 def _coverage(report: Mapping[str, Any]) -> str:
+    if report["calls"] is None:  # recorded traffic
+        heard = {"judged": report["notes"], "not judged": report["not_tested"]}
+        return f"<h2>Coverage</h2>{facts_list(heard)}"
     facts = {
         "calls": f"{report['calls']:,} in {report['scenarios']:,} scenarios",
         "nested": f"{report['nested_calls']:,} of them inside callbacks",
@@ -191,13 +203,14 @@ def _coverage(report: Mapping[str, Any]) -> str:
 
 
 def facts_list(facts: Mapping[str, Any]) -> str:
-    """A list of what is known by name; what is empty is left out."""
+    """A list of what is known by name, one thing or several; what is empty is left out."""
     return f"<dl>{''.join(_pairs(facts.items()))}</dl>"
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> Iterable[str]:
     for name, value in items:
-        if value not in (None, ""):
-            text = escape(str(value))
-            command = name in {"replay", "go on"}
-            yield f"<dt>{escape(name)}</dt><dd>{f'<code>{text}</code>' if command else text}</dd>"
+        if value not in (None, "", []):
+            yield f"<dt>{escape(name)}</dt>"
+            for each in value if isinstance(value, list) else [value]:
+                text = escape(str(each))
+                yield f"<dd>{f'<code>{text}</code>' if name in {'replay', 'go on'} else text}</dd>"

@@ -14,6 +14,7 @@ from chardev_conformance.recorded.qemu_log import is_log, judge_log
 from chardev_conformance.recorded.sessions import judge_capture
 from chardev_conformance.recorded.verdict import Verdict
 from chardev_conformance.report import to_json
+from chardev_conformance.report_html import to_html
 from chardev_conformance.report_junit import to_junit
 from chardev_conformance.results import Found, Report
 from chardev_conformance.results import Verdict as OfRule
@@ -38,10 +39,9 @@ def tell(options: argparse.Namespace, verdicts: dict[Path, Verdict], profile: Pr
     """Print what the files say; the exit status."""
     if profile.quirks:
         raise UsageError("recorded traffic is held against the contract alone: leave out --profile")
-    if options.html is not None:
-        raise UsageError("--html is not for recorded traffic; --json and --junit are")
     text = "".join([to_text(str(path), verdict) + "\n" for path, verdict in verdicts.items()])
-    forms = {"json": _to_json(verdicts), "junit": to_junit(_by_rule(verdicts, profile))}
+    report = _by_rule(verdicts, profile)
+    forms = {"json": _to_json(verdicts), "junit": to_junit(report), "html": to_html(report)}
     files = {form: getattr(options, form) for form in forms}
     printed = [forms[form] for form, path in files.items() if str(path) == "-"]
     sys.stdout.write("".join(printed) or text)
@@ -54,8 +54,7 @@ def tell(options: argparse.Namespace, verdicts: dict[Path, Verdict], profile: Pr
 def to_text(name: str, verdict: Verdict) -> str:
     """A verdict for people."""
     lines = [f"{name}: {'broken' if verdict.findings else 'holds, as far as it can be told'}"]
-    counts = ", ".join(f"{count} {what}" for what, count in verdict.judged.items())
-    lines.append(f"  judged: {counts or 'nothing'}")
+    lines.append(f"  judged: {_counts(verdict)}")
     for each in verdict.findings:
         lines += [
             f"  {each.rule} broken by the {each.party}, {each.where}",
@@ -66,6 +65,10 @@ def to_text(name: str, verdict: Verdict) -> str:
     if verdict.findings:
         lines.append(f"  again: chardev judge {shlex.quote(name)}")
     return "\n".join(lines)
+
+
+def _counts(verdict: Verdict) -> str:
+    return ", ".join(f"{count} {what}" for what, count in verdict.judged.items()) or "nothing"
 
 
 def _to_json(verdicts: dict[Path, Verdict]) -> str:
@@ -91,13 +94,23 @@ def _by_rule(verdicts: dict[Path, Verdict], profile: Profile) -> dict[str, Any]:
         for path, verdict in verdicts.items()
         for each in verdict.findings
     ]
+    of = {path: f"{path}: " if len(verdicts) > 1 else "" for path in verdicts}
+    report = Report(
+        None,
+        found=found,
+        driver="recorded traffic",
+        notes=[of[path] + _counts(each) for path, each in verdicts.items()],
+        not_tested=[of[path] + text for path, each in verdicts.items() for text in each.not_judged],
+    )
     data = to_json(
-        Report(None, found=found, driver="recorded traffic"),
+        report,
         target=f"what {', '.join(map(str, verdicts))} records",
         profile=profile,
-        again=shlex.join(["chardev", "judge", *map(str, verdicts)]),
+        again=shlex.join(["chardev", "judge", *map(str, verdicts)]) if found else "",
     )
     for rule in data["rules"]:
         if rule["verdict"] == OfRule.NOT_TESTED:
             rule["why"] = "no finding, and traffic does not show that it holds"
+    for finding in data["findings"]:
+        finding["trace"] = None
     return data | dict.fromkeys(("scenarios", "calls", "callbacks"))

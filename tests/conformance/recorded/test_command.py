@@ -82,7 +82,6 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture, trace = tmp_path / "c.pcap", ROOT / "docs/example-trace.jsonl"
     capture.write_bytes(session(1, init()))
     wrong = {
-        ("--html", "-", str(capture)): "--html is not for recorded traffic; --json and --junit are",
         (str(trace), str(capture)): "judge traces and recorded traffic in runs of their own",
         ("--profile", "spice-0.12.4", str(capture)): (
             "recorded traffic is held against the contract alone: leave out --profile"
@@ -132,6 +131,53 @@ def test_continuous_integration(tmp_path: Path, capsys: pytest.CaptureFixture[st
     why = "no finding, and traffic does not show that it holds"
     skipped = [each.attrib for each in suite.iter("skipped")]
     assert skipped == [{"message": why}] * (len(RULES) - 1)
+
+
+def test_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finding could not be read in a browser, or the page would speak of calls that nobody made."""
+    bad, good = tmp_path / "bad.pcap", tmp_path / "good.pcap"
+    bad.write_bytes(session(1, init(), START, *[FROM_CLIENT] * 5, announced(1)))
+    good.write_bytes(session(1, init(), START))
+    assert main(["judge", "--html", "-", str(bad), str(good)]) == 1
+    page = capsys.readouterr().out
+    judged = "1 agent channels, 5 agent messages of clients"
+    lists = [
+        each.replace("</dt>", "").replace("</dd>", "").split("<dt>")[1:]
+        for each in re.findall("<dt>.*</dd>", page)
+    ]
+    assert lists == [
+        [
+            "profile<dd>contract",
+            "driver<dd>recorded traffic",
+            f"rules<dd>1 broken (a must), {len(RULES) - 1} not tested",
+        ],
+        [
+            f"file<dd>{bad}",
+            "broken<dd>by the server",
+            "where<dd>10.0.0.1:1000 to 10.0.0.2:5900, message 8",
+            "allowed<dd>5 tokens or more at once",
+            "seen<dd>1 announced",
+            f"replay<dd><code>chardev judge {bad} {good}</code>",
+        ],
+        [
+            f"judged<dd>{bad}: {judged}, 1 announcements of tokens<dd>{good}: 1 agent channels",
+            "not judged"
+            + "".join(f"<dd>{path}: {text}" for path in (bad, good) for text in OUT_OF_SIGHT),
+        ],
+    ]
+    assert re.findall("<h[123]>(?:<span[^<]*</span>)? ?(.*?)</h", page) == [
+        f"what {bad}, {good} records",
+        "Failures",
+        "TOK-3: Tokens come back and are announced",
+        "Rules",
+        "Coverage",
+    ]
+    assert main(["judge", "--html", str(tmp_path / "page.html"), str(good)]) == 0
+    capsys.readouterr()
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f'<h1><span class="holds">holds</span> what {good} records</h1>' in page
+    assert "<h2>Failures</h2>" not in page
+    assert "<dt>judged</dt><dd>1 agent channels</dd>" in page
 
 
 @contextmanager
