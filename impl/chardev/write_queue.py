@@ -147,6 +147,9 @@ class WriteQueue:
                 self.offered = last - head
                 self._whole = size
                 return pieces, size
+        if last == head + 1:
+            self.offered = 1
+            return data[head:last], len(data[head])
         self._measure(last)
         ends = self._ends
         last = max(bisect_right(ends, self._taken + most_bytes, head, last), head + 1)
