@@ -117,7 +117,7 @@ findings: $(ENV)/ready-to-test ## replay each finding in libspice-server that th
 
 fuzz-evidence: $(ENV)/ready-to-test ## time to find every seeded defect, campaigns against other ways; writes the page of the docs
 	$(RUN) -m tests.fuzz_evidence --output docs/fuzzing-evidence.rst --method fuzz --method check \
-		--method "fuzz (C)" --method "check (C)" $(ARGS)
+		--method "the defects known" --method "fuzz (C)" --method "check (C)" $(ARGS)
 
 fuzz-seeds: $(ENV)/ready-to-test ## distil the scenarios that fuzzing campaigns begin with from the specification, and put them in order
 	$(RUN) -m chardev_conformance.fuzzing.distil conformance/chardev_conformance/fuzzing/seeds.jsonl.xz

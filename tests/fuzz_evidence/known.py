@@ -15,7 +15,7 @@ from chardev_conformance.fuzzing.distil import Exact, Short
 from chardev_conformance.fuzzing.orders import Executor, Order, Outcome, bare
 from chardev_conformance.fuzzing.seeds import own_seeds
 from chardev_conformance.lockstep import TargetFactory
-from chardev_conformance.scenario import Scenario
+from chardev_conformance.scenario import Scenario, count_calls
 from tests.fuzz_evidence.methods import SECONDS_PER_STEP, Spent, in_python, names
 from tests.mutants.defects import DEFECTS
 from tests.mutants.loader import load
@@ -34,7 +34,7 @@ LIMIT: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first steps of a scenario, and the calls that they make with those inside callbacks."""
+    """The first steps of a scenario, and the calls that they make of a device without a defect."""
 
     scenario: int
     steps: int
@@ -86,7 +86,8 @@ def _finds(name: str, scenarios: Sequence[Scenario]) -> Found:
     for number, scenario in enumerate(scenarios):
         outcome = _perform(executor, _trace(scenario, len(scenario.steps)))
         if outcome.finding is not None:
-            found[number] = Beginning(number, len(outcome.performed.steps), outcome.calls)
+            steps = len(outcome.performed.steps)
+            found[number] = Beginning(number, steps, count_calls(scenario.steps[:steps]))
             endless += outcome.finding.symptom == "endless"
         if endless == ENDLESS:
             break
