@@ -194,6 +194,7 @@ class Exploration:
             while self._queue:
                 self._expand(self._queue[0])
                 progress(self)
+            self._run.forget()
         finally:
             if collects:
                 gc.enable()
@@ -334,6 +335,9 @@ class _Nearest:
 Way: TypeAlias = tuple[tuple[Answer, ...], int]
 """How a call can go on: the answers that are still to be given, and the number of the state after them."""
 
+Enter: TypeAlias = Callable[[State, dict[str, Any]], int]
+"""Numbers the state that a call ended in, with the names there."""
+
 FRAME: Final = attrgetter(*Frame.__slots__)
 CONTENT: Final[dict[type[Any], Callable[[Any], Any]]] = {
     **FIELDS,
@@ -368,15 +372,18 @@ class _Run:
         state: State,
         names: dict[str, Any],
         step: Step,
-        enter: Callable[[State, dict[str, Any]], int],
+        enter: Enter,
     ) -> list[Way]:
         """How the call can go on from its beginning, the dull ways first; `enter` numbers the states after it."""
         self._before = state, names
         self._step = step
         self._names = names
         self._arguments = self._values(step)
-        self._enter = enter
-        return self._on(self._replay(()), ())
+        return self._on(self._replay(()), (), enter)
+
+    def forget(self) -> None:
+        """Let go of what is known of calls; it would be found anew."""
+        self._known.clear()
 
     def _replay(self, taken: tuple[Option, ...]) -> Call | None:
         """The call, from its beginning up to the callback that these options lead to; None when there is none."""
@@ -397,17 +404,17 @@ class _Run:
             self._take(call, option)
         return call
 
-    def _on(self, call: Call | None, taken: tuple[Option, ...]) -> list[Way]:
+    def _on(self, call: Call | None, taken: tuple[Option, ...], enter: Enter) -> list[Way]:
         """How a call can go on that was led here by these options."""
         if call is None or call.event is None:
             if call is not None and call.raised is None:
                 self._name(self._step, call.result)
-            return [((), self._enter(self._runner.state, self._names))]
+            return [((), enter(self._runner.state, self._names))]
         disturbed = self._quiet or any(option.disturbs for option in taken)
         messages = sum([option.returned == MESSAGE for option in taken])
         if disturbed and len(self._scope.values(call.event, messages)) == 1:
             [option] = self._options(call.event, disturbed, messages)
-            return self._on_by(option, call, taken)
+            return self._on_by(option, call, taken, enter)
         point = self._point(call, disturbed, messages)
         ways = self._known.get(point)
         if ways is None:
@@ -415,16 +422,18 @@ class _Run:
             for option in self._options(call.event, disturbed, messages):
                 if ways:
                     call = self._replay(taken)
-                ways += self._on_by(option, call, taken)
+                ways += self._on_by(option, call, taken, enter)
             self._known[point] = ways
         return ways
 
-    def _on_by(self, option: Option, call: Call | None, taken: tuple[Option, ...]) -> list[Way]:
+    def _on_by(
+        self, option: Option, call: Call | None, taken: tuple[Option, ...], enter: Enter
+    ) -> list[Way]:
         assert call is not None
         self._take(call, option)
         return [
             ((option.answer, *answers), after)
-            for answers, after in self._on(call, (*taken, option))
+            for answers, after in self._on(call, (*taken, option), enter)
         ]
 
     def _point(self, call: Call, disturbed: bool, messages: int) -> tuple[Any, ...]:
