@@ -1,7 +1,7 @@
 """Looks with the proofs, and with random calls, for machine-made mutants and for every quirk of the profiles.
 
 It can be interrupted: what is in the file of the results is not judged again.
-Exit status: 0 all is given away or judged, 1 something is not, 2 a wrong argument.
+Exit status: 0 all is given away or judged, 1 something is not, 2 a wrong argument, 3 interrupted.
 """
 
 # What a command prints is its result.
@@ -54,7 +54,7 @@ def main() -> int:
         parser.error(str(error))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 1
+        return 3
     score = Score(
         [lines[name] for name in quirks],
         [lines[name] for name in made],
