@@ -20,6 +20,7 @@ from chardev_proofs.rows import LambdaRow, join_values
 from chardev_proofs.state import SymState
 from chardev_proofs.tables import (
     CANONICAL,
+    PLAIN_RELATIONS,
     RELATIONS,
     SCHEMAS,
     Fold,
@@ -204,11 +205,14 @@ class Universe:
 
     Whatever else an invariant speaks of is an unknown here.
     `rows` are all invariants about a row, by the name of the table.
+    A row that refuted one relation is an example, and refutes most of the others without the solver.
     """
 
     def __init__(self, rows: dict[str, Template]) -> None:
         self.rows = rows
         self.solvers: dict[str, z3.Solver] = {}
+        self.examples: dict[str, list[z3.ModelRef]] = {name: [] for name in SCHEMAS}
+        self.values: dict[tuple[str, int, int, tuple[int, ...]], int] = {}
         self.answers: dict[tuple[Any, ...], bool] = {}
         self.kept: list[z3.ExprRef] = []
         for schema in SCHEMAS.values():
@@ -252,9 +256,40 @@ class Universe:
         key = (table, kind, *[(pattern.get_id(), arguments) for pattern, arguments in aligned])
         if key not in self.answers:
             self.kept += [pattern for pattern, _ in aligned]
-            claim = RELATIONS[kind](*[_anonymous(*each) for each in aligned])
-            self.answers[key] = self.solvers[table].check(z3.Not(claim)) == z3.unsat
+            self.answers[key] = not self._refuted(table, kind, aligned) and self._proved(
+                table, RELATIONS[kind](*[_anonymous(*each) for each in aligned])
+            )
         return self.answers[key]
+
+    def _refuted(
+        self, table: str, kind: str, aligned: list[tuple[z3.ExprRef, tuple[int, ...]]]
+    ) -> bool:
+        """Whether the relation does not hold of some example."""
+        holds = PLAIN_RELATIONS[kind]
+        return not all(
+            holds(*[self._value(table, number, *each) for each in aligned])
+            for number in range(len(self.examples[table]))
+        )
+
+    def _value(
+        self, table: str, number: int, pattern: z3.ExprRef, arguments: tuple[int, ...]
+    ) -> int:
+        """The weight of an example."""
+        key = (table, number, pattern.get_id(), arguments)
+        if key not in self.values:
+            weight: Any = self.examples[table][number].eval(
+                _anonymous(pattern, arguments), model_completion=True
+            )
+            self.values[key] = weight.as_long()
+        return self.values[key]
+
+    def _proved(self, table: str, claim: z3.BoolRef) -> bool:
+        """Whether the claim follows; a row of which it is false is an example from now on."""
+        solver = self.solvers[table]
+        result = solver.check(z3.Not(claim))
+        if result == z3.sat:
+            self.examples[table].append(solver.model())
+        return bool(result == z3.unsat)
 
 
 def _anonymous(pattern: z3.ExprRef, arguments: tuple[int, ...]) -> z3.ExprRef:
