@@ -70,7 +70,7 @@ def _trim_terms(module: Any) -> None:
     truth, number = z3.BoolSort(), z3.IntSort()
     truth_pointer, number_pointer = truth.ast.value, number.ast.value
     any_term, any_list = module._to_expr_ref, module._coerce_expr_list
-    any_truth_values = module.BoolSort
+    any_pair, any_truth_values = module._coerce_exprs, module.BoolSort
 
     def begin(self: Any, ast: Any, ctx: Any = None) -> None:
         self.ast, self.ctx = ast, ctx or context
@@ -94,6 +94,19 @@ def _trim_terms(module: Any) -> None:
         if not [each for each in terms if type(each) is not z3.BoolRef]:
             return terms
         return any_list(terms, ctx)
+
+    numerals: dict[int, Any] = {}
+    numbers = frozenset({z3.ArithRef, z3.IntNumRef})  # there are no real ones here
+
+    def pair(one: Any, other: Any, ctx: Any = None) -> Any:
+        if type(one) in numbers and one.ctx is context:
+            if type(other) in numbers:
+                return one, other
+            if type(other) is int:
+                if other not in numerals:
+                    numerals[other] = z3.IntVal(other)
+                return one, numerals[other]
+        return any_pair(one, other, ctx)
 
     def truth_values(ctx: Any = None) -> Any:
         return any_truth_values(ctx) if ctx not in (None, context) else truth
@@ -122,6 +135,7 @@ def _trim_terms(module: Any) -> None:
     module.AstRef.trimmed = True
     module.AstRef.__init__, module.AstRef.__del__ = begin, end
     module._to_expr_ref, module._coerce_expr_list = term, same_sort
+    module._coerce_exprs = pair
     module.BoolSort = truth_values
 
 
