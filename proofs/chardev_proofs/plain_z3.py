@@ -61,6 +61,7 @@ def trim() -> None:
             setattr(z3.z3, name, function)
     if not hasattr(z3.z3.AstRef, "trimmed"):
         _trim_terms(z3.z3)
+        _trim_joins(z3.z3)
 
 
 def _trim_terms(module: Any) -> None:
@@ -70,7 +71,7 @@ def _trim_terms(module: Any) -> None:
     truth, number = z3.BoolSort(), z3.IntSort()
     truth_pointer, number_pointer = truth.ast.value, number.ast.value
     any_term, any_list = module._to_expr_ref, module._coerce_expr_list
-    any_pair, any_truth_values = module._coerce_exprs, module.BoolSort
+    any_truth_values = module.BoolSort
 
     def begin(self: Any, ast: Any, ctx: Any = None) -> None:
         self.ast, self.ctx = ast, ctx or context
@@ -95,19 +96,6 @@ def _trim_terms(module: Any) -> None:
             return terms
         return any_list(terms, ctx)
 
-    numerals: dict[int, Any] = {}
-    numbers = frozenset({z3.ArithRef, z3.IntNumRef})  # there are no real ones here
-
-    def pair(one: Any, other: Any, ctx: Any = None) -> Any:
-        if type(one) in numbers and one.ctx is context:
-            if type(other) in numbers:
-                return one, other
-            if type(other) is int:
-                if other not in numerals:
-                    numerals[other] = z3.IntVal(other)
-                return one, numerals[other]
-        return any_pair(one, other, ctx)
-
     def truth_values(ctx: Any = None) -> Any:
         return any_truth_values(ctx) if ctx not in (None, context) else truth
 
@@ -128,15 +116,61 @@ def _trim_terms(module: Any) -> None:
     module.ExprRef.eq = same
     module.ExprRef.get_id = lambda self: identify(self.ctx.ctx, self.ast)
     module.AstRef.ctx_ref = lambda self: self.ctx.ctx
-    for name, constant in (("is_true", true), ("is_false", false)):
-        known = constant_test(constant, getattr(module, name))
-        setattr(module, name, known)
-        setattr(z3, name, known)
+    _replace(module, "is_true", constant_test(true, module.is_true))
+    _replace(module, "is_false", constant_test(false, module.is_false))
     module.AstRef.trimmed = True
     module.AstRef.__init__, module.AstRef.__del__ = begin, end
     module._to_expr_ref, module._coerce_expr_list = term, same_sort
-    module._coerce_exprs = pair
     module.BoolSort = truth_values
+
+
+def _trim_joins(module: Any) -> None:
+    """Join truth values, and numbers, without a look at their sorts; of anything else z3 makes what it makes."""
+    context = module.main_ctx()
+    any_implication, any_pair = module.Implies, module._coerce_exprs
+
+    def truths(*terms: Any) -> bool:
+        return not [
+            each for each in terms if type(each) is not z3.BoolRef or each.ctx is not context
+        ]
+
+    def junction(make: Any, any_junction: Any) -> Any:
+        def join(*terms: Any) -> Any:
+            if not terms or not truths(*terms):
+                return any_junction(*terms)
+            size = len(terms)
+            array = (z3.Ast * size)(*[each.ast for each in terms])
+            return z3.BoolRef(make(context.ctx, size, array), context)
+
+        return join
+
+    def implication(one: Any, other: Any, ctx: Any = None) -> Any:
+        if not truths(one, other):
+            return any_implication(one, other, ctx)
+        return z3.BoolRef(module.Z3_mk_implies(context.ctx, one.ast, other.ast), context)
+
+    numerals: dict[int, Any] = {}
+    numbers = frozenset({z3.ArithRef, z3.IntNumRef})  # there are no real ones here
+
+    def pair(one: Any, other: Any, ctx: Any = None) -> Any:
+        if type(one) in numbers and one.ctx is context:
+            if type(other) in numbers and other.ctx is context:
+                return one, other
+            if type(other) is int:
+                if other not in numerals:
+                    numerals[other] = z3.IntVal(other)
+                return one, numerals[other]
+        return any_pair(one, other, ctx)
+
+    _replace(module, "And", junction(module.Z3_mk_and, module.And))
+    _replace(module, "Or", junction(module.Z3_mk_or, module.Or))
+    _replace(module, "Implies", implication)
+    module._coerce_exprs = pair
+
+
+def _replace(module: Any, name: str, function: Any) -> None:
+    setattr(module, name, function)
+    setattr(z3, name, function)
 
 
 @contextmanager

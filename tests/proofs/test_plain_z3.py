@@ -57,6 +57,22 @@ def test_only_the_constants_are_true_and_false() -> None:
     assert [(one + two).eq(one + two), (one + two).eq(two + one)] == [True, False]
 
 
+def test_terms_are_joined_as_before() -> None:
+    """A formula could be joined wrongly, or of parts that do not go together."""
+    plain_z3.trim()
+    one, two, number = z3.Bool("one"), z3.Bool("two"), z3.Int("number")
+    joined = [
+        z3.And(one, two), z3.Or(one, two), z3.Implies(one, two), z3.And([one, True]), z3.And(), z3.Or(one),
+        number == 3, number < number + 1, number + 1 == number,
+    ]  # fmt: skip
+    assert [each.sexpr() for each in joined] == [
+        "(and one two)", "(or one two)", "(=> one two)", "(and one true)", "and", "(or one)",
+        "(= number 3)", "(< number (+ number 1))", "(= (+ number 1) number)",
+    ]  # fmt: skip
+    with pytest.raises(z3.Z3Exception, match="Sort mismatch"):
+        z3.And(one, number)
+
+
 def test_the_collector_is_left_as_it_was() -> None:
     """Whoever imports the proofs would have another collector from then on."""
     before = gc.get_threshold()
