@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     for method in options.method:
         if method == known.METHOD:
-            if not any(each[0] == method for each in done):
-                for name, spent in known.measure():
+            missing = {name for name in names("fuzz") if (method, name, 1) not in done}
+            for name, spent in known.measure() if missing else ():
+                if name in missing:
                     keep(method, name, 1, spent, known.LIMIT)
             continue
         for name in names(method)[:: options.every]:
