@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -101,6 +102,12 @@ class Transfer:
                     f"the client {len(self.owner.received)}; {self.runner.device.pending_bytes} wait"
                 )
 
+    async def heard_of(self, port: DescriptorPort) -> None:
+        """Wait until the guest has heard that the line was pulled: until then it takes more, which is lost."""
+        poll = select.poll()
+        poll.register(port, 0)  # a hang-up is told without being asked for
+        await self.until(lambda: self.hung_up.is_set() or poll.poll(0))
+
     async def run(self, open_soon: Callable[[str], DescriptorPort]) -> str:
         """Send all, with a mishap in the middle; what was seen."""
         port = self.open(open_soon)
@@ -117,6 +124,7 @@ class Transfer:
             # What is under way when a line is pulled is lost with it; what the device has is not.
             await self.until(lambda: not device.running and len(self.received) == self.taken)
             self.place.unplug(self.control)
+            await self.heard_of(port)
             self.until_unplugged = len(self.data)
             device.start()
             async with asyncio.timeout(WAIT_SECONDS):
