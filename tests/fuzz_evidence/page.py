@@ -35,9 +35,7 @@ Of the device in C most of the time is the start of a process.
 ``Hypothesis`` is its stateful engine on ``chardev_conformance.stateful`` as it comes.
 A run of it takes so long that it was measured on every fifth and every fifteenth of the list, as far as it came;
 the columns beside it compare these with the same defects of a campaign.
-``--method HypoFuzz`` measures the same machine guided by its coverage of code.
-On two of these defects, with five runs each, HypoFuzz 25.11.1 took 3.3 s and 8.0 s in the median; the machine was too
-busy for more.
+``HypoFuzz`` (25.11.1) runs the same machine guided by its coverage of code, for the same reason on seven defects.
 It is no dependency of anything here: its licence is free of charge for uses that are not commercial alone, and does
 not let it be changed or passed on.
 """
