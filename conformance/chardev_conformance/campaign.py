@@ -6,14 +6,9 @@ from functools import partial
 from typing import Final
 
 from chardev_conformance.adapters.recorded import RecordedTarget, RecordEndError
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.drivers import Driver, RandomDriver
-from chardev_conformance.lockstep import (
-    SECONDS_PER_STEP,
-    Finding,
-    Lockstep,
-    Statistics,
-    TargetFactory,
-)
+from chardev_conformance.lockstep import SECONDS_PER_STEP, Finding, Lockstep, TargetFactory
 from chardev_conformance.results import Found, Report
 from chardev_conformance.scenario import Scenario, ScenarioError
 from chardev_conformance.scripts import WEIGHTS, Replay

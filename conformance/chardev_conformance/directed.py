@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final
 
 from chardev_conformance.adapters.specification import SpecificationTarget
-from chardev_conformance.coverage import Mode
+from chardev_conformance.coverage import Mode, Statistics
 from chardev_conformance.drivers import RandomDriver, ReplayDriver
 from chardev_conformance.explore import Exploration
-from chardev_conformance.lockstep import Finding, Lockstep, Statistics
+from chardev_conformance.lockstep import Finding, Lockstep
 from chardev_conformance.scenario import Scenario
 from chardev_conformance.scope import SCOPES, quiet
 from chardev_conformance.scripts import Replay

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final, Protocol
 
-from chardev_conformance.coverage import Pair, Transition
+from chardev_conformance.coverage import Pair, Statistics, Transition
 from chardev_conformance.explore import Exploration
-from chardev_conformance.lockstep import Script, Statistics
+from chardev_conformance.lockstep import Script
 from chardev_conformance.scenario import Scenario, Step
 from chardev_conformance.scope import Scope
 from chardev_conformance.scripts import WEIGHTS, RandomScript, Replay, random_scenario

@@ -16,8 +16,9 @@ from math import exp, log
 from typing import Final
 
 from chardev_conformance.adapters.specification import SpecificationTarget
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.drivers import CALLS_PER_SCENARIO, RandomDriver
-from chardev_conformance.lockstep import Lockstep, Statistics
+from chardev_conformance.lockstep import Lockstep
 from chardev_conformance.scripts import WEIGHTS, RandomScript
 
 SCENARIOS_PER_ROUND: Final = 40

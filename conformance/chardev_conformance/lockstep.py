@@ -5,7 +5,7 @@ Theory of operation
 The implementation leads.
 When it makes a callback, the spec is run up to its next callback, with the implementation's as a hint: where the
 contract leaves a choice (how many buffers to offer, whether to stop by limit), the spec chooses what the implementation
-is seen to do (`_Environment.choose`).
+is seen to do (`Choices`).
 The two callbacks must be equal; then the script answers, for both, and may begin further calls inside the callback,
 which are performed on both as well.
 So the spec is an acceptor: of the behaviours that the contract allows it follows the one that it sees, and what it
@@ -18,18 +18,17 @@ A call that never ends is a finding too: one that goes on making callbacks is co
 interrupted when it has used too much processor time.
 """
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import GeneratorType
 from typing import Any, Final, Protocol, TypeAlias
 
 from chardev_conformance import blame
-from chardev_conformance.coverage import UNBORN, Mode, Transition, mode
+from chardev_conformance.choices import Choices, Ended, Seen
+from chardev_conformance.coverage import UNBORN, Mode, Statistics, Transition, mode
 from chardev_conformance.forbidden import forbidden
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Observed, Outcome, Scenario, Step
+from chardev_conformance.stopwatch import Stopwatch
 from chardev_conformance.target import (
     EVERYTHING,
     OPTIONAL_CALLBACKS,
@@ -40,12 +39,11 @@ from chardev_conformance.target import (
     Marshalled,
     RefusedError,
     Target,
-    Timers,
 )
 from chardev_spec import events
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
-from chardev_spec.events import Callback, Choice, ChooseGoOn, ChooseOffer, PortWrite
+from chardev_spec.events import Callback, PortWrite
 from chardev_spec.record import MigrateData, encode_message
 from chardev_spec.registry import FUNCTIONS
 from chardev_spec.runner import Call, InvariantViolationError, Runner
@@ -114,7 +112,7 @@ class Pair:
 
     name: str
     runner: Runner
-    environment: "_Environment"
+    environment: Choices
     mode: Mode = UNBORN
     transition: Transition | None = None
     """The latest one."""
@@ -133,126 +131,7 @@ class Frame:
     answer: tuple[Any, BaseException | None] = (None, None)
 
 
-class Ended:
-    """The implementation's call has ended; a hint for the spec's choices."""
-
-
-Seen: TypeAlias = Callback | Ended
-
-
-class _Environment:
-    """Settles the spec's choices by what the implementation is seen to do next."""
-
-    def __init__(
-        self,
-        moves_per_call: int | None,
-        retry_is_due: Callable[[], bool],
-        offered: Callable[[], int | None],
-    ) -> None:
-        self.moves_per_call = moves_per_call
-        self._retry_is_due = retry_is_due
-        self._buffers_offered = offered
-        self.seen: Seen = Ended()
-        self.runner: Runner
-
-    def answer(self, event: Callback) -> Any:
-        raise AssertionError("the lockstep answers callbacks itself")
-
-    def choose(self, event: Choice) -> Any:
-        if isinstance(event, ChooseGoOn):
-            return self._goes_on(event)
-        return self._offered(event)
-
-    def _goes_on(self, event: ChooseGoOn) -> bool:
-        if self.moves_per_call is not None:
-            return event.moved < self.moves_per_call
-        if self.runner.stack[-1].innermost() == "read_once":
-            return isinstance(self.seen, events.ReadOneMsgFromDevice)
-        if isinstance(self.seen, Ended | events.ReadOneMsgFromDevice):
-            # The write pass has ended, or only empty buffers are left, which may go without any callback (BUF-6).
-            # A limit that left them shows: the retry timer is due at once (WR-5).
-            return self._only_empty() and not self._retry_is_due()
-        return True
-
-    def _only_empty(self) -> bool:
-        return not any(row.data for row in self.runner.state.buffers.pending_rows())
-
-    def _offered(self, event: ChooseOffer) -> int:
-        """How many buffers make up the bytes that the implementation offered.
-
-        The bytes do not tell of empty buffers behind them; the target may.
-        """
-        if not isinstance(self.seen, PortWrite):
-            return 1
-        known = self._buffers_offered()
-        if known is not None:
-            return min(known, event.available)
-        size, count, total = len(self.seen.data), 0, 0
-        for row in self.runner.state.buffers.pending_rows():
-            total += len(row.data) - row.written
-            if total > size and count > 0:
-                break
-            count += 1
-        return count
-
-
-class _Coverage:
-    """Counts, by function of the machine, how often it ran."""
-
-    def __init__(self) -> None:
-        self.functions: dict[str, int] = {}
-
-    def machine(self, machine: type[Contract]) -> type[Contract]:
-        """The machine, with every function counted."""
-
-        def counted(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-            functions = self.functions
-
-            def call(*arguments: Any) -> Any:
-                functions[name] += 1
-                return method(*arguments)
-
-            return call
-
-        members: dict[str, Any] = {}
-        for name in FUNCTIONS:
-            self.functions.setdefault(name, 0)
-            members[name] = counted(name, getattr(machine, name))
-        return type(machine.__name__, (machine,), members)
-
-
 TargetFactory: TypeAlias = Callable[[Host, dict[str, bool], int | None], Target]
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What runs have done so far."""
-
-    calls: int = 0
-    nested_calls: int = 0
-    callbacks: int = 0
-    functions: dict[str, int] = field(default_factory=dict)
-    transitions: dict[Transition, int] = field(default_factory=dict)
-    pairs: dict[tuple[Transition, Transition], int] = field(default_factory=dict)
-    machines: dict[type[Contract], type[Contract]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """The machines that count `functions`, made once for all runs."""
-
-    def note(self, before: Transition | None, transition: Transition) -> None:
-        """Count a transition, and the pair that it makes with the one before it."""
-        self.transitions[transition] = self.transitions.get(transition, 0) + 1
-        if before is not None:
-            pair = (before, transition)
-            self.pairs[pair] = self.pairs.get(pair, 0) + 1
-
-    def counting(self, machine: type[Contract]) -> type[Contract]:
-        """The machine, with every function that runs counted in `functions`."""
-        if machine not in self.machines:
-            coverage = _Coverage()
-            coverage.functions = self.functions
-            self.machines[machine] = coverage.machine(machine)
-        return self.machines[machine]
 
 
 class Lockstep:
@@ -289,7 +168,7 @@ class Lockstep:
         self.messages = 0
         self._finding: Finding | None = None
         self._events_left = EVENTS_PER_STEP
-        self._seconds_per_step = seconds_per_step
+        self._stopwatch = Stopwatch(seconds_per_step, self._endless)
         self._port_numbers = {name: i for i, name in enumerate(scenario.ports, start=1)}
 
     def now_ms(self) -> int:
@@ -299,8 +178,9 @@ class Lockstep:
     def run(self) -> Finding | None:
         """Perform the whole script; the finding that ended it, None when there is none."""
         try:
-            while (step := self.script.step(self)) is not None:
-                self.run_step(step)
+            with self._stopwatch:
+                while (step := self.script.step(self)) is not None:
+                    self._run_step(step)
             self._finish_target()
         except FindingError as error:
             return error.finding
@@ -319,27 +199,14 @@ class Lockstep:
 
     def run_step(self, step: Step) -> None:
         """Perform one call outside, with everything in it; raises `FindingError`."""
+        with self._stopwatch:
+            self._run_step(step)
+
+    def _run_step(self, step: Step) -> None:
         self._events_left = EVENTS_PER_STEP
-        with self._stopwatch():
-            self.perform(step, self.performed.steps)
-
-    @contextmanager
-    def _stopwatch(self) -> Iterator[None]:
-        """Interrupt what uses too much processor time; again and again, as implementations may swallow exceptions."""
-
-        def expired(*_: object) -> None:
-            raise self._endless()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread can be interrupted
-            return
-        before = signal.signal(signal.SIGVTALRM, expired)
-        signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds_per_step, 0.05)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            signal.signal(signal.SIGVTALRM, before)
+        self._stopwatch.start()
+        self.perform(step, self.performed.steps)
+        self._stopwatch.stop()
 
     def perform(self, step: Step, performed: list[Step]) -> None:
         """Perform one call on both; leave it out when it speaks of a name that stands for nothing.
@@ -464,7 +331,7 @@ class Lockstep:
         return pair, tuple(for_spec), for_target
 
     def _create_pair(self, name: str) -> None:
-        environment = _Environment(
+        environment = Choices(
             self.target.moves_per_call,
             lambda: self.target.timers(name).retry_ms == self.clock_ms,
             lambda: getattr(self.target, "offered", None),
@@ -626,30 +493,29 @@ class Lockstep:
         """After an outermost call: what is owed now is what must be armed."""
         for pair in self.pairs.values():
             device = pair.runner.state.device
-            if device.destroyed:
-                allowed = Timers(None, {})
-            else:
-                waits = {
-                    row.peer: row.wait_due_ms for row in pair.runner.state.clients if row.wait_armed
-                }
-                allowed = Timers(device.retry_due_ms if device.retry_armed else None, waits)
+            retry_ms, wait_ms = None, {}
+            if not device.destroyed:
+                retry_ms = device.retry_due_ms if device.retry_armed else None
+                for row in pair.runner.state.clients:
+                    if row.wait_armed:
+                        wait_ms[row.peer] = row.wait_due_ms
             seen = self.target.timers(pair.name)
             if seen.retry_ms is not None or seen.wait_ms:
                 last.step.timers[pair.name] = seen
-            if allowed.retry_ms != seen.retry_ms:
+            if retry_ms != seen.retry_ms:
                 rules = blame.of_retry_timer(
-                    pair.runner.machine, last.call, allowed.retry_ms, seen.retry_ms
+                    pair.runner.machine, last.call, retry_ms, seen.retry_ms
                 )
                 raise self._found(
                     rules,
-                    f"retry timer {_due(allowed.retry_ms)}",
+                    f"retry timer {_due(retry_ms)}",
                     f"retry timer {_due(seen.retry_ms)}",
                     "retry timer",
                 )
-            if allowed.wait_ms != seen.wait_ms:
+            if wait_ms != seen.wait_ms:
                 raise self._found(
                     ("RD-5",),
-                    f"wait timers {allowed.wait_ms}",
+                    f"wait timers {wait_ms}",
                     f"wait timers {seen.wait_ms}",
                     "wait timer",
                 )

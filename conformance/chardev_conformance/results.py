@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chardev_conformance.lockstep import Finding, Statistics
+from chardev_conformance.coverage import Statistics
+from chardev_conformance.lockstep import Finding
 from chardev_conformance.scenario import Scenario
 from chardev_spec.profiles import Profile
 from chardev_spec.registry import FUNCTIONS, INVARIANTS_BY_NAME

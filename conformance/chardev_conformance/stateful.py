@@ -41,13 +41,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from chardev_conformance.campaign import replay
-from chardev_conformance.lockstep import (
-    Finding,
-    FindingError,
-    Lockstep,
-    Pair,
-    Statistics,
-)
+from chardev_conformance.coverage import Statistics
+from chardev_conformance.lockstep import Finding, FindingError, Lockstep, Pair
 from chardev_conformance.results import exercised
 from chardev_conformance.scenario import (
     EVENT_NAMES,

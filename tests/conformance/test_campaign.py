@@ -9,7 +9,7 @@ import pytest
 
 from chardev_conformance.adapters.device import DeviceTarget
 from chardev_conformance.campaign import replay, run_campaign
-from chardev_conformance.lockstep import Statistics
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.results import Report, exercised
 from chardev_conformance.scenario import count_calls
 from chardev_conformance.target import Timers

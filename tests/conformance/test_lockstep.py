@@ -10,7 +10,8 @@ import pytest
 
 from chardev_conformance.adapters.device import DeviceTarget
 from chardev_conformance.campaign import replay
-from chardev_conformance.lockstep import Finding, Lockstep, Statistics
+from chardev_conformance.coverage import Statistics
+from chardev_conformance.lockstep import Finding, Lockstep
 from chardev_conformance.scenario import EVENT_NAMES, Answer, Scenario, Step, walk
 from chardev_conformance.scripts import RandomScript, Replay, random_scenario
 from chardev_conformance.target import CallbackError, Host, Marshalled, RefusedError, Timers

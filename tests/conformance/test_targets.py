@@ -18,9 +18,10 @@ from chardev_conformance.adapters.protocol import encode
 from chardev_conformance.adapters.python_object import Implementation, PythonTarget
 from chardev_conformance.adapters.templates import LANGUAGES, TemplateError, write_template
 from chardev_conformance.campaign import replay, run_campaign
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.drivers import CALLS_PER_SCENARIO
 from chardev_conformance.forbidden import forbidden
-from chardev_conformance.lockstep import Finding, Lockstep, Statistics, TargetFactory
+from chardev_conformance.lockstep import Finding, Lockstep, TargetFactory
 from chardev_conformance.scenario import Answer, Scenario, Step, walk
 from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_conformance.target import Capabilities, Host, TargetError

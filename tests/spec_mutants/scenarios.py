@@ -11,14 +11,14 @@ The first thing that another machine writes differently ends the run (`Noticed`)
 hold, an exception that is no contract error, and a call that does not end.
 """
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Self
 
+from chardev_conformance.stopwatch import Stopwatch
 from chardev_proofs.mutation import SOURCES
 from chardev_spec.contract import Contract
 from chardev_spec.errors import BadMigrationDataError, ContractError
@@ -165,7 +165,8 @@ class Scenario(RandomCalls):
 
     def perform(self) -> None:
         """The whole scenario; raises `Noticed`."""
-        with _stopwatch():
+        with Stopwatch(MOST_SECONDS, _endless) as stopwatch:
+            stopwatch.start()
             self.run(STEPS)
             self._rest, self._left = True, 0
             self.finish()
@@ -631,17 +632,5 @@ def _observable(function: str, result: Any) -> Any:
     return result is not None if function.startswith("write_buffer_get") else result
 
 
-@contextmanager
-def _stopwatch() -> Iterator[None]:
-    """Interrupt what uses too much processor time; again and again, should it be swallowed."""
-
-    def expired(*_: object) -> None:
-        raise Noticed("endless", f"more than {MOST_SECONDS} s")
-
-    before = signal.signal(signal.SIGVTALRM, expired)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS, 0.05)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+def _endless() -> Noticed:
+    return Noticed("endless", f"more than {MOST_SECONDS} s")

@@ -26,8 +26,9 @@ from typing import Any, Final, NoReturn
 from chardev_conformance.adapters import c_header
 from chardev_conformance.adapters.protocol import decode, encode
 from chardev_conformance.adapters.serve import ABANDONED, NO_MORE_INPUT, Lines, Scenario, hello_of
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.drivers import RandomDriver
-from chardev_conformance.lockstep import Lockstep, Statistics
+from chardev_conformance.lockstep import Lockstep
 from chardev_conformance.target import (
     BrokenError,
     Capabilities,
@@ -482,17 +483,7 @@ def _scout(
     for number in order["numbers"]:
         scenario, script = driver.scenario(number, order["calls"] - counts.calls)
         held = held and Lockstep(make, script, scenario, statistics=counts).run() is None
-    lines.send(
-        {
-            "held": held,
-            "calls": counts.calls,
-            "nested_calls": counts.nested_calls,
-            "callbacks": counts.callbacks,
-            "functions": {name: count for name, count in counts.functions.items() if count},
-            "transitions": [*counts.transitions.items()],
-            "pairs": [*counts.pairs.items()],
-        }
-    )
+    lines.send({"held": held, **counts.to_json()})
     os._exit(ENDED)
 
 

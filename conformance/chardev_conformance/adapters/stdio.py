@@ -34,8 +34,7 @@ from chardev_conformance.adapters.protocol import (
     encode,
     event_from_json,
 )
-from chardev_conformance.coverage import transition_of
-from chardev_conformance.lockstep import Statistics
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.scenario import PARAMETERS
 from chardev_conformance.target import (
     BrokenError,
@@ -579,17 +578,7 @@ class ProcessTargets:
             return str(error)
         if message.get("held") is not True:
             return "something was found"
-        statistics.calls += message["calls"]
-        statistics.nested_calls += message["nested_calls"]
-        statistics.callbacks += message["callbacks"]
-        for name, count in message["functions"].items():
-            statistics.functions[name] = statistics.functions.get(name, 0) + count
-        for each, count in message["transitions"]:
-            transition = transition_of(each)
-            statistics.transitions[transition] = statistics.transitions.get(transition, 0) + count
-        for (first, second), count in message["pairs"]:
-            pair = (transition_of(first), transition_of(second))
-            statistics.pairs[pair] = statistics.pairs.get(pair, 0) + count
+        statistics.add(message)
         return None
 
 

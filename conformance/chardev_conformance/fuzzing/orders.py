@@ -4,16 +4,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
 
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.fuzzing.features import Watched, features
 from chardev_conformance.fuzzing.mutate import GuidedScript, Mutation
-from chardev_conformance.lockstep import (
-    SECONDS_PER_STEP,
-    Finding,
-    Lockstep,
-    Script,
-    Statistics,
-    TargetFactory,
-)
+from chardev_conformance.lockstep import SECONDS_PER_STEP, Finding, Lockstep, Script, TargetFactory
 from chardev_conformance.scenario import Scenario, walk
 from chardev_conformance.scripts import RandomScript, random_scenario
 from chardev_conformance.trace import dumps, loads

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.fuzzing.campaign import Campaign
 from chardev_conformance.fuzzing.features import Kind
-from chardev_conformance.lockstep import Statistics
 from chardev_conformance.results import exercised
 from chardev_conformance.scenario import EVENT_NAMES, PARAMETERS
 from chardev_spec.registry import EVENTS, FUNCTIONS

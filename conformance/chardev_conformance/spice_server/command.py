@@ -18,7 +18,7 @@ from chardev_conformance.commands import (
     deliver,
     write,
 )
-from chardev_conformance.lockstep import Statistics
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.progress import Progress
 from chardev_conformance.scenario import ScenarioError
 from chardev_conformance.spice_server.generate import generate

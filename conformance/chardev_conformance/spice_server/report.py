@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from chardev_conformance import report as reports
 from chardev_conformance import results
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.lockstep import Finding as FindingOfCalls
-from chardev_conformance.lockstep import Statistics
 from chardev_conformance.results import Found, Verdict
 from chardev_conformance.scenario import Scenario as Calls
 from chardev_conformance.spice_server.judge import Finding

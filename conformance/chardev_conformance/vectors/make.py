@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Final
 
 from chardev_conformance.adapters.specification import SpecificationTarget
+from chardev_conformance.coverage import Statistics
 from chardev_conformance.directed import carriers
 from chardev_conformance.drivers import RandomDriver
 from chardev_conformance.explore import Exploration
-from chardev_conformance.lockstep import Finding, Lockstep, Script, Statistics
+from chardev_conformance.lockstep import Finding, Lockstep, Script
 from chardev_conformance.scenario import PARAMETERS, Scenario, Step, count_calls, walk
 from chardev_conformance.scope import SCOPES, good_record, message_of, quiet
 from chardev_conformance.scripts import Replay
