@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
     profile = profile_of(options)
     if options.target == "spice-server":
         # What it needs is an extra; the other targets do without.
-        from chardev_conformance.spice_server.command import run as run_spice_server  # noqa: PLC0415
+        from chardev_conformance.spice_server.command import run as run_spice_server
 
         return run_spice_server(options, profile)
     if options.port is None and (options.baudrate or options.rtscts):

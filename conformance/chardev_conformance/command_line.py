@@ -83,7 +83,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "serve", help="share one serial line, or virtio port, among several clients"
     )
     if command == "serve":
-        from chardev.serve import add_arguments  # noqa: PLC0415 - the other commands need no event loop
+        from chardev.serve import add_arguments
 
         add_arguments(serve)
     prove = commands.add_parser("prove", help="prove the invariants of the specification")
@@ -95,7 +95,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _add_prove_arguments(parser: argparse.ArgumentParser) -> None:
     try:
         # The solver is large, and nothing else here needs it.
-        from chardev_proofs.command import add_arguments  # noqa: PLC0415
+        from chardev_proofs.command import add_arguments
     except ModuleNotFoundError as error:
         if error.name != "z3":
             raise

@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(
     """Add a test for each rule that is in force."""
     if config.getoption("chardev_target") is None:
         return
-    from chardev_spec.rules import RULES  # noqa: PLC0415 - a run without the option pays nothing
+    from chardev_spec.rules import RULES
 
     checked = _Checked(config)
     rules = [rule.id for rule in RULES.values() if not rule.planned]
@@ -65,9 +65,9 @@ class _Checked:
     def report(self) -> "Report":
         """What the check has found."""
         if self._report is None:
-            from chardev_conformance.campaign import run_campaign  # noqa: PLC0415 - as above
-            from chardev_conformance.targets import open_target  # noqa: PLC0415
-            from chardev_spec.profiles import profile_named  # noqa: PLC0415
+            from chardev_conformance.campaign import run_campaign
+            from chardev_conformance.targets import open_target
+            from chardev_spec.profiles import profile_named
 
             lacks = frozenset(filter(None, self.option("lacks").split(",")))
             with open_target(self.option("target"), lacks) as opened:
@@ -91,7 +91,7 @@ class RuleItem(pytest.Item):
 
     def runtest(self) -> None:
         """Fail with the finding, skip what was not reached."""
-        from chardev_conformance.results import exercised  # noqa: PLC0415 - as above
+        from chardev_conformance.results import exercised
 
         report = self._checked.report()
         for found in report.found:
@@ -104,8 +104,8 @@ class RuleItem(pytest.Item):
         raise BrokenRuleError("\n".join(self._lines(found)))
 
     def _lines(self, found: "Found") -> Iterator[str]:
-        from chardev_conformance.trace import LEGEND, dumps, readable  # noqa: PLC0415 - as above
-        from chardev_spec.rules import RULES  # noqa: PLC0415
+        from chardev_conformance.trace import LEGEND, dumps, readable
+        from chardev_spec.rules import RULES
 
         finding = found.finding
         yield readable(found.scenario)

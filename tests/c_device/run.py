@@ -3,9 +3,6 @@
 Exit status 0 when all were found under a rule that they break, 1 when any was not, 2 when there was nothing to run.
 """
 
-# What a command prints is its result.
-# ruff: noqa: T201
-
 import argparse
 import sys
 import tempfile

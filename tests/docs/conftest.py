@@ -99,7 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(site: str) -> Iterator[Browser]:  # noqa: ARG001 - without a site there is nothing to read
+def browser(site: str) -> Iterator[Browser]:
     """The system's Chromium, with a profile of its own."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

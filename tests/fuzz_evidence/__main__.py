@@ -4,9 +4,6 @@ Each measurement is a line of the results' file; those that are there already ar
 and run again at any time, and with another interpreter for a way that needs one.
 """
 
-# What a command prints is its result.
-# ruff: noqa: T201
-
 import argparse
 import json
 import multiprocessing

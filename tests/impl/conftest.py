@@ -74,7 +74,7 @@ class World:
 
     # Callbacks.
 
-    def read_one_msg_from_device(self, port: Any, /) -> str | None:  # noqa: ARG002 - any port is this one
+    def read_one_msg_from_device(self, port: Any, /) -> str | None:
         """Return the next message."""
         message = self.messages.popleft() if self.messages else None
         if message is None:

@@ -38,19 +38,19 @@ class Owner:
         self.references += bool(data)
         return data or None
 
-    def ref_msg_to_client(self, message: bytes, /) -> None:  # noqa: ARG002
+    def ref_msg_to_client(self, message: bytes, /) -> None:
         """Count."""
         self.references += 1
 
-    def unref_msg_to_client(self, message: bytes, /) -> None:  # noqa: ARG002
+    def unref_msg_to_client(self, message: bytes, /) -> None:
         """Count."""
         self.references -= 1
 
-    def send_msg_to_client(self, message: bytes, client: str, /) -> None:  # noqa: ARG002
+    def send_msg_to_client(self, message: bytes, client: str, /) -> None:
         """Keep."""
         self.sent.append(message)
 
-    def send_tokens_to_client(self, client: str, tokens: int, /) -> None:  # noqa: ARG002
+    def send_tokens_to_client(self, client: str, tokens: int, /) -> None:
         """Keep."""
         self.tokens += tokens
 
@@ -99,7 +99,7 @@ def test_two_devices_talk_to_each_other(
                 b.device.write("c", data[begin : begin + 100])
             assert a.device.pending_buffers > 0
             for owner in (left, right):
-                await until(lambda: sum(map(len, owner.sent)) >= len(data))  # noqa: B023
+                await until(lambda: sum(map(len, owner.sent)) >= len(data))
                 assert b"".join(owner.sent) == data
                 assert owner.references == 0
             assert a.device.pending_buffers == b.device.pending_buffers == 0
@@ -210,10 +210,10 @@ def test_the_device_goes_on_with_another_port(*, cork: bool) -> None:
             device.write("c", data)
             for number in range(3):
                 one.write([bytes([number])])
-                await until(lambda: len(owner.sent) == number + 1)  # noqa: B023
+                await until(lambda: len(owner.sent) == number + 1)
                 await receive(1_000_000 * number + 1)
                 one.close()
-                await until(lambda: len(hang_ups) == number + 1)  # noqa: B023
+                await until(lambda: len(hang_ups) == number + 1)
                 assert two.closed
                 assert device.port is None
                 one, two = socket_pair()

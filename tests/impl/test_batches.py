@@ -1,8 +1,5 @@
 """What speed added does what the plain way does: a blocked port, many buffers at once, many messages at once."""
 
-# A seeded generator of cases is no secret.
-# ruff: noqa: S311
-
 from __future__ import annotations
 
 import random
@@ -252,7 +249,7 @@ class CountingOwner:
     def write(self, buffers: Sequence[Bytes], /) -> int:
         return sum(map(len, buffers))
 
-    def read_msgs_from_device(self, port: Any, limit: int, /) -> Sequence[int]:  # noqa: ARG002 - this one
+    def read_msgs_from_device(self, port: Any, limit: int, /) -> Sequence[int]:
         self.limits.append(limit)
         count = min(self.batches.pop(0), limit) if self.batches else 0
         self.read += count

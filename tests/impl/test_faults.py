@@ -33,7 +33,7 @@ class Owner:
         self.armed = False
         self.failed = 0
 
-    def start_retry_timer(self, delay_ms: int, /) -> None:  # noqa: ARG002 - tests do not wait
+    def start_retry_timer(self, delay_ms: int, /) -> None:
         self.armed = True
 
     def cancel_retry_timer(self) -> None:

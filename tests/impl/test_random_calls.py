@@ -42,7 +42,7 @@ class Monkey:
         self.calls = calls
         self.world = world
         self.device = world.dev
-        self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.random = random.Random(seed)
         self.held: list[WriteBuffer] = []
         self.serial = 0
         self.dropped = False

@@ -222,7 +222,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_stalls_nobody() -> None:
             data = os.urandom(8_000_000)
             await world.far.send(data)
             for peer in (fast, other):
-                await until(lambda: len(peer.received) >= len(data))  # noqa: B023
+                await until(lambda: len(peer.received) >= len(data))
                 assert peer.received == data
             statistics = world.line.statistics()
             assert (statistics.cut_off, statistics.clients) == (1, 2)
@@ -246,9 +246,9 @@ def test_a_client_that_reads_slowly_but_enough_is_kept() -> None:
                 data = os.urandom(200_000)
                 sent += data
                 await world.far.send(data)
-                await until(lambda: len(fast.received) == len(sent))  # noqa: B023
+                await until(lambda: len(fast.received) == len(sent))
                 slow.read_on()
-                await until(lambda: len(slow.received) == len(sent))  # noqa: B023
+                await until(lambda: len(slow.received) == len(sent))
             assert slow.received == fast.received == sent
             assert world.line.statistics().cut_off == 0
 
@@ -288,10 +288,10 @@ def test_a_queued_message_waits_only_so_long(monkeypatch: pytest.MonkeyPatch) ->
             said = 0
             while world.line.statistics().backlog == 0:
                 said += world.far.send_what_fits(b"x" * 16384)
-                await until(lambda: len(fast.received) == said)  # noqa: B023
+                await until(lambda: len(fast.received) == said)
             for _ in range(SEND_QUEUE_SIZE // 2):
                 said += world.far.send_what_fits(b"x")
-                await until(lambda: len(fast.received) == said)  # noqa: B023
+                await until(lambda: len(fast.received) == said)
             await until(lambda: world.line.statistics().cut_off == 1)
             assert world.line.statistics().clients == 1
 

@@ -228,7 +228,7 @@ class Client:
         self.agent.client_started(client, 10)
         self.announce()
 
-    def agent_disconnected(self, client: str, /) -> None:  # noqa: ARG002
+    def agent_disconnected(self, client: str, /) -> None:
         self.disconnected += 1
         self.tokens = 0
         self.outbox.clear()
@@ -245,7 +245,7 @@ class Client:
         if self.grant:
             self.agent.client_tokens(client, 1)
 
-    def agent_tokens(self, client: str, tokens: int, /) -> None:  # noqa: ARG002
+    def agent_tokens(self, client: str, tokens: int, /) -> None:
         self.tokens += tokens
         self._send_more()
 
@@ -340,7 +340,7 @@ def test_clipboard_to_a_client_that_stalls(tmp_path: Path, line: str) -> None:
                 granted = client.parts_received + 3
                 client.grant_tokens(3)
                 await until(
-                    lambda: client.parts_received == granted or client.bodies(MessageType.CLIPBOARD)  # noqa: B023
+                    lambda: client.parts_received == granted or client.bodies(MessageType.CLIPBOARD)
                 )
             assert client.bodies(MessageType.CLIPBOARD) == [CLIPBOARD_PREFIX + TEXT]
 

@@ -5,9 +5,6 @@ Exit status 0 when all hold, 1 when something failed (the log says where), 2 for
 or the run was interrupted.
 """
 
-# What a command prints is its result.
-# ruff: noqa: T201
-
 import argparse
 import asyncio
 import contextlib

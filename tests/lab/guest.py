@@ -35,7 +35,7 @@ def main() -> int:
     load_drivers(kernel)
     for place in PLACES:
         if only in place.title:
-            _report(control, place.title, lambda: _place(place, control))  # noqa: B023
+            _report(control, place.title, lambda: _place(place, control))
     if only in PTY:
         _report(control, PTY, lambda: _pty(control))
     control.ask("done")

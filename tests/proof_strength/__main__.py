@@ -4,9 +4,6 @@ It can be interrupted: what is in the file of the results is not judged again.
 Exit status: 0 all is given away or judged, 1 something is not, 2 a wrong argument, 3 interrupted.
 """
 
-# What a command prints is its result.
-# ruff: noqa: T201
-
 import argparse
 import json
 import subprocess
@@ -77,7 +74,7 @@ def main() -> int:
 def sample(every: list[Mutant], count: int, seed: int) -> list[Mutant]:
     """So many of the mutants; a larger sample of one seed begins with the smaller ones."""
     every = list(every)
-    Random(seed).shuffle(every)  # noqa: S311 - repeatable
+    Random(seed).shuffle(every)
     return every[:count]
 
 

@@ -297,7 +297,7 @@ class CrossCheck:
     """
 
     def __init__(self, seed: int, limit: int, machine: type[Contract] = Contract) -> None:
-        self.random = Random(seed)  # noqa: S311 - a seeded search is no secret
+        self.random = Random(seed)
         self.limit = limit
         self.machine = machine
         self.tally = Tally()

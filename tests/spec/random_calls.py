@@ -226,7 +226,7 @@ class RandomCalls:
         limit: int = 40,
         witness: Witness | None = None,
     ) -> None:
-        self.random = Random(seed)  # noqa: S311 - repeatable, not secret
+        self.random = Random(seed)
         self.seed = seed
         self.runner = Runner(self, machine=machine, invariants=invariants)
         self.witness = witness or Witness()

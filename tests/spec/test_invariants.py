@@ -1,8 +1,7 @@
 """The invariants bite: each is refuted, alone, by a state made by hand; and mutants of the machine do not survive."""
 
-# A corruption's name says what it does, and some take a state that is wrong enough as it is.
-# A mutant's method has the arguments of the method that it replaces.
-# ruff: noqa: D103, ARG001, ARG002, ARG005
+# A corruption's name says what it does.
+# ruff: noqa: D103
 
 from collections.abc import Callable
 

@@ -3,9 +3,6 @@
 Exit status: 0 what passes is judged equivalent, 1 something else passes, 2 a wrong argument.
 """
 
-# What a command prints is its result.
-# ruff: noqa: T201
-
 import argparse
 import sys
 from pathlib import Path

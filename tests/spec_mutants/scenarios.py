@@ -128,7 +128,7 @@ class Scenario(RandomCalls):
         self._callbacks = 0
         self._destroyed_in = 0
         self._removed_in_write: str | None = None
-        chance = Random(f"mixture {seed}")  # noqa: S311 - repeatable, not secret
+        chance = Random(f"mixture {seed}")
         choose = chance.choice
         self._nesting = choose((0.1, 0.25, 0.4, 0.5))
         self._raising = choose((0.0, 0.0, 0.02, 0.2, 0.5))

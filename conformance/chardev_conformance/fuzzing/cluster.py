@@ -49,7 +49,7 @@ def connected(workers: int | None, address: str | None) -> Iterator[Any]:
     Raises `CampaignError` when there is none.
     """
     try:
-        import distributed  # noqa: PLC0415 - only campaigns on many processes need it
+        import distributed
     except ImportError:
         raise CampaignError(
             "--workers and --cluster need Dask: pip install 'chardev[cluster]'"
@@ -102,7 +102,7 @@ def run_on_cluster(campaign: Campaign, client: Any, limits: Limits) -> None:
 
 
 def _result(future: Any, client: Any) -> list[Outcome]:
-    from distributed import CancelledError, KilledWorker  # noqa: PLC0415 - as above
+    from distributed import CancelledError, KilledWorker
 
     try:
         result = future.result()

@@ -29,15 +29,15 @@ class Shared:
         self._known: set[bytes] = set()
         self._looked = 0.0
         try:
-            from hypothesis.database import (  # noqa: PLC0415 - only campaigns that share need it
+            from hypothesis.database import (
                 DirectoryBasedExampleDatabase,
                 ExampleDatabase,
             )
 
             self._database: ExampleDatabase
             if "://" in place:
-                from hypothesis.extra.redis import RedisExampleDatabase  # noqa: PLC0415
-                from redis import Redis, RedisError  # noqa: PLC0415
+                from hypothesis.extra.redis import RedisExampleDatabase
+                from redis import Redis, RedisError
 
                 self._errors: tuple[type[Exception], ...] = (RedisError, OSError)
                 server = Redis.from_url(place, socket_connect_timeout=5, socket_timeout=10)

@@ -185,7 +185,7 @@ class _Maker:
     """The child's side: worlds by stage, and a copy of one for each scenario."""
 
     def __init__(self, limits: Limits) -> None:
-        from chardev_conformance.spice_server.world import World, learn_timers  # noqa: PLC0415
+        from chardev_conformance.spice_server.world import World, learn_timers
 
         self._limits = limits
         library = load_library()
@@ -245,7 +245,7 @@ def _lines(file: IO[bytes]) -> list[Any]:
 
 def _cleaned(said: IO[bytes]) -> list[str]:
     """The lines without what differs from run to run: the process, the time, addresses."""
-    import re  # noqa: PLC0415 - the copies need it never
+    import re
 
     said.seek(0)
     lines = said.read(1 << 20).decode(errors="replace").splitlines()
