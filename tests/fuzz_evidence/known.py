@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from chardev_conformance.adapters.device import DeviceTarget
-from chardev_conformance.fuzzing.distil import Exact, Short
+from chardev_conformance.fuzzing.distil import Short
 from chardev_conformance.fuzzing.orders import Executor, Order, Outcome, bare
 from chardev_conformance.fuzzing.seeds import own_seeds
 from chardev_conformance.lockstep import TargetFactory
@@ -105,7 +105,7 @@ def _one_by_one(order: Sequence[str], target: TargetFactory, _: int, __: float) 
 
 
 def _perform(executor: Executor, trace: str) -> Outcome:
-    return executor.execute(Exact(0, 0, trace))
+    return executor.execute(Order(0, 0, trace))
 
 
 def _trace(scenario: Scenario, steps: int) -> str:

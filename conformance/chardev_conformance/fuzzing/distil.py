@@ -23,7 +23,6 @@ from chardev_conformance.lockstep import Script
 from chardev_conformance.scenario import Scenario, Step, count_calls
 from chardev_conformance.scripts import CLIENTS, PORTS, RandomScript, random_scenario
 from chardev_conformance.situations import SITUATIONS, Cast
-from chardev_conformance.trace import loads
 from chardev_spec.contract import Contract
 
 POOL: Final = 6000
@@ -135,25 +134,13 @@ class _Distillery:
             while begin < len(best.steps):
                 candidate = deepcopy(best)
                 del candidate.steps[begin : begin + size]
-                outcome = self._executor.execute(Exact(0, 0, bare(candidate)))
+                outcome = self._executor.execute(Order(0, 0, bare(candidate)))
                 if outcome.features >= needed:
                     best, features = outcome.performed, outcome.features
                 else:
                     begin += size
             size //= 2
         return best, features
-
-
-class Exact(Order):
-    """A scenario as it is: not even what it owes in the end is looked at."""
-
-    __slots__ = ()
-
-    def script(self) -> tuple[Scenario, Script]:
-        """The steps of the parent."""
-        assert self.parent is not None
-        scenario = loads(self.parent, "a scenario")
-        return scenario, GuidedScript(Random(0), scenario, calls=0, exact=True, settles=False)
 
 
 def main(file: Path) -> None:

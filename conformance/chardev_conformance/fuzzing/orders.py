@@ -26,7 +26,7 @@ class Order:
 
     Without a parent it is made at random; with one and nothing to splice from, it is the parent as it is; else it is
     the parent, changed.
-    At the end of each, the devices go on until nothing should be owed any more.
+    At the end of what is made or changed, the devices go on until nothing should be owed any more.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Order:
             return scenario, RandomScript(random, calls=RANDOM_CALLS)
         scenario = loads(self.parent, "a scenario of the corpus")
         if self.other is None:
-            return scenario, GuidedScript(random, scenario, calls=0, exact=True)
+            return scenario, GuidedScript(random, scenario, calls=0, exact=True, settles=False)
         other = loads(self.other, "a scenario of the corpus")
         Mutation(random, scenario, other).apply(random.choice([1, 1, 2, 3, 5]))
         return scenario, GuidedScript(random, scenario, calls=random.choice(TAILS))
