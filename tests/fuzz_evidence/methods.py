@@ -24,6 +24,7 @@ from chardev_conformance.results import Report
 from chardev_conformance.targets import open_target
 from tests.c_device.build import build
 from tests.c_device.defects import DEFECTS as C_DEFECTS
+from tests.c_device.defects import Defect
 from tests.mutants.defects import DEFECTS
 from tests.mutants.loader import load
 
@@ -86,15 +87,19 @@ def in_python(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> li
 def in_c(hunt: Hunt, name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
     """Look for a defect of the device in C, with each seed; what its process takes counts as well."""
     defect = next(each for each in C_DEFECTS if each.name == name)
-    patience = 5.0 if defect.sanitized else 1.0
 
     def look(seed: int) -> int | None:
-        with open_target(f"c:{library}", seconds=patience) as opened:
+        with open_target(f"c:{library}", seconds=patience(defect)) as opened:
             return hunt(opened.factory, seed, seconds)
 
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         library = build(Path(folder), defect)
         return [_timed(partial(look, seed)) for seed in seeds]
+
+
+def patience(defect: Defect) -> float:
+    """How long the device in C may take to answer, in seconds."""
+    return 5.0 if defect.sanitized else 1.0
 
 
 def _timed(look: Callable[[], int | None]) -> Spent:
@@ -112,27 +117,53 @@ def processor_time() -> float:
 MACHINE: Final = "tests/fuzz_evidence/test_machine.py"
 
 
-def by_hypothesis(name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
+def hypothesis(seed: int) -> list[str]:
     """Hypothesis's stateful engine as it comes, under pytest."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", MACHINE]
-    return [_machine([*pytest, f"--hypothesis-seed={seed}"], name, seconds) for seed in seeds]
+    return [*pytest, f"--hypothesis-seed={seed}"]
 
 
-def by_hypofuzz(name: str, seeds: Sequence[int], seconds: float) -> list[Spent]:
+def hypofuzz(_: int) -> list[str]:
     """HypoFuzz, as it comes, with one process; it takes no seed."""
-    fuzz = ["hypothesis", "fuzz", "-n", "1", "--no-dashboard", "--", MACHINE]
-    return [_machine(fuzz, name, seconds) for _ in seeds]
+    return ["hypothesis", "fuzz", "-n", "1", "--no-dashboard", "--", MACHINE]
 
 
-def _machine(arguments: list[str], name: str, seconds: float) -> Spent:
+ENGINES: Final = {"Hypothesis": hypothesis, "HypoFuzz": hypofuzz}
+"""Commands that run the state machine, from a seed."""
+
+
+def machine_in_python(
+    command: Callable[[int], list[str]], name: str, seeds: Sequence[int], seconds: float
+) -> list[Spent]:
+    """Look for a defect of the bundled device with the state machine, with each seed."""
+    return [_machine(command(seed), {"CHARDEV_DEFECT": name}, seconds) for seed in seeds]
+
+
+def machine_in_c(
+    command: Callable[[int], list[str]], name: str, seeds: Sequence[int], seconds: float
+) -> list[Spent]:
+    """Look for a defect of the device in C with the state machine, with each seed."""
+    defect = next(each for each in C_DEFECTS if each.name == name)
+    with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
+        target = {
+            "CHARDEV_LIBRARY": str(build(Path(folder), defect)),
+            "CHARDEV_PATIENCE": str(patience(defect)),
+        }
+        return [_machine(command(seed), target, seconds) for seed in seeds]
+
+
+def _machine(arguments: list[str], target: dict[str, str], seconds: float) -> Spent:
     with tempfile.TemporaryDirectory(prefix="chardev-") as folder:
         result = Path(folder) / "result"
-        environment = os.environ | {
-            "CHARDEV_DEFECT": name,
-            "CHARDEV_RESULT": str(result),
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
-            "PYTHONPATH": str(ROOT),
-        }
+        environment = (
+            os.environ
+            | target
+            | {
+                "CHARDEV_RESULT": str(result),
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
+                "PYTHONPATH": str(ROOT),
+            }
+        )
         process = subprocess.Popen(
             arguments,
             cwd=ROOT,
@@ -167,9 +198,9 @@ def _group_time(group: int) -> float:
 
 METHODS: Final[dict[str, Callable[[str, Sequence[int], float], list[Spent]]]] = {
     **{name: partial(in_python, hunt) for name, hunt in HUNTS.items()},
-    "Hypothesis": by_hypothesis,
-    "HypoFuzz": by_hypofuzz,
+    **{name: partial(machine_in_python, command) for name, command in ENGINES.items()},
     **{f"{name} (C)": partial(in_c, hunt) for name, hunt in HUNTS.items()},
+    **{f"{name} (C)": partial(machine_in_c, command) for name, command in ENGINES.items()},
 }
 """Every way, by the name that the table gives it."""
 

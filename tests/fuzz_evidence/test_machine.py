@@ -1,10 +1,10 @@
-"""The Hypothesis state machine on a device with a seeded defect, as its users run it; the defect comes by environment.
+"""The Hypothesis state machine on a device with a seeded defect, as its users run it; which one, the environment says.
 
 It ends its process at the first difference, after it has written down how much processor time that took.
 """
 
 import os
-import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,25 +13,38 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from chardev_conformance.adapters.device import DeviceTarget
+from chardev_conformance.lockstep import TargetFactory
 from chardev_conformance.scenario import Step
 from chardev_conformance.stateful import DeviceMachine, DifferenceError
+from chardev_conformance.targets import open_target
+from tests.fuzz_evidence.methods import processor_time
 from tests.mutants.defects import DEFECTS
 from tests.mutants.loader import load
 
 NAME: Final = os.environ.get("CHARDEV_DEFECT")
 
-if NAME is None:
+LIBRARY: Final = os.environ.get("CHARDEV_LIBRARY")
+
+if NAME is None and LIBRARY is None:
     pytest.skip("only `make fuzz-evidence` runs this", allow_module_level=True)
 
-DEFECT: Final = next(each for each in DEFECTS if each.name == NAME)
+BEGAN: Final = os.getpid(), processor_time()
 
-BEGAN: Final = os.getpid(), time.process_time()
+OPENED: Final = ExitStack()
+
+
+def defective() -> TargetFactory:
+    """The bundled device with a defect, or the device in C that has one."""
+    if LIBRARY is not None:
+        patience = float(os.environ["CHARDEV_PATIENCE"])
+        return OPENED.enter_context(open_target(f"c:{LIBRARY}", seconds=patience)).factory
+    return partial(DeviceTarget, package=load(next(each for each in DEFECTS if each.name == NAME)))
 
 
 class Defective(DeviceMachine):
     """The device with the defect."""
 
-    target = partial(DeviceTarget, package=load(DEFECT))
+    target = staticmethod(defective())
 
     def perform(self, step: Step) -> None:
         """Write down the first difference, and end the process."""
@@ -40,7 +53,8 @@ class Defective(DeviceMachine):
         except DifferenceError as error:
             # HypoFuzz runs it in a child of the process that loaded it: there the clock began at 0.
             process, begin = BEGAN
-            spent = time.process_time() - (begin if os.getpid() == process else 0.0)
+            OPENED.close()
+            spent = processor_time() - (begin if os.getpid() == process else 0.0)
             Path(os.environ["CHARDEV_RESULT"]).write_text(
                 f"{spent} {self.coverage.statistics.calls} {error.finding.rule}", encoding="utf-8"
             )
