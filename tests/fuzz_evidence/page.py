@@ -13,31 +13,30 @@ How much processor time, and how many calls, each way of looking takes until it 
 the defects of the median of its seeds, and how many were missed within the limit.
 ``check`` is plain chance, which knows what the contract allows in a state and some situations that were thought of;
 ``fuzz`` is a campaign with the scenarios that come with it.
-Those are ordered by what they find of the quirks of releases, and of those machine-made mutants of the specification
-that a few random scenarios do not find; the defects here had no part in it.
+Those are ordered by what they find of the quirks of releases and of machine-made mutants of the specification; the
+defects here had no part in it.
 A defect that no callback shows (memory that is never freed) is left out.
 
-These figures come from a machine that others used at the same time: calls are exact, of the times the ratios count.
+These figures come from a machine that did other work at the same time: calls are exact, of the times the ratios count.
 A campaign was to be five times faster than the best of the others, and is not: chance here is not blind, it was tuned
 on these defects for long, and finds half of them within a twentieth of a second.
-Nor is there much more to gain: ``the defects known`` is an order of the scenarios that campaigns begin with, and of 400
+Nor is there so much to gain: ``the defects known`` is an order of the scenarios that campaigns begin with, and of 400
 short random ones, cut to the step that matters, in which always that comes next which finds most of the defects that
 are left for its calls.
 No campaign can know that order, and it is not five times faster than chance either (``tests/fuzz_evidence/known.py``).
-What was tried and gained nothing on these defects: the same greedy order for 48 quirks and some 190 mutants of the
-specification, each scenario cut and made as short as what it finds allows.
 
 The last column is about the tenth of all defects that takes chance longest: there guidance has to show.
 Chosen by chance's own figures, these flatter a campaign, the more the fewer the runs.
 
 Of the device in C most of the time is the start of a process.
 
-``Hypothesis`` is its stateful engine on ``chardev_conformance.stateful`` as it comes.
-A run of it takes so long that it was measured on every fifth and every fifteenth of the list, as far as it came;
-the columns beside it compare these with the same defects of a campaign.
-``HypoFuzz`` (25.11.1) runs the same machine guided by its coverage of code, for the same reason on seven defects.
-It is no dependency of anything here: its licence is free of charge for uses that are not commercial alone, and does
-not let it be changed or passed on.
+``Hypothesis`` is its stateful engine on ``chardev_conformance.stateful`` as it comes, ``HypoFuzz`` (25.11.1) runs the
+same machine guided by its coverage of code.
+Both find a defect within 10 s or count as having missed it: three hundred times what a campaign takes in the median.
+A defect that most of its seeds have missed already is not tried with the others, which could not change its median.
+Of HypoFuzz, what the process of the device in C takes does not count.
+HypoFuzz is no dependency of anything here: its licence is free of charge for uses that are not commercial alone, and
+does not let it be changed or passed on.
 """
 
 Spent: TypeAlias = dict[str, dict[str, list[tuple[float, float]]]]

@@ -16,14 +16,14 @@ first.
 """
 
 
+BEGINNING: Final = '{"format"'
+"""Of each trace."""
+
+
 def own_seeds() -> list[str]:
     """The traces that come with the checker, each alone; they are known to be good, and parsed when they are used."""
-    traces: list[list[str]] = []
-    for line in lzma.decompress(SEEDS.read_bytes()).decode().splitlines(keepends=True):
-        if line.startswith('{"format"'):
-            traces.append([])
-        traces[-1].append(line)
-    return ["".join(lines) for lines in traces]
+    _, *traces = lzma.decompress(SEEDS.read_bytes()).decode().split(BEGINNING)
+    return [BEGINNING + each for each in traces]
 
 
 def read_seeds(files: Sequence[str]) -> list[str]:
