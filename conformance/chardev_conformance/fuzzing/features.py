@@ -15,11 +15,12 @@ All but the last are had with any target, since it is the specification that is 
 
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from functools import cache
 from types import GeneratorType
 from typing import Any, Final, TypeAlias
 from zlib import crc32
 
-from chardev_conformance.coverage import Pair, Transition
+from chardev_conformance.coverage import Mode, Pair, Transition
 from chardev_conformance.lockstep import Lockstep, Script
 from chardev_conformance.scenario import Answer, Scenario, Step
 from chardev_spec.events import Callback
@@ -80,9 +81,14 @@ def _place(call: Call) -> int:
     return hash(tuple(lines))
 
 
+@cache
+def _words_of(mode: Mode) -> _Key:
+    return tuple(map(word, mode))
+
+
 def _transition(transition: Transition) -> int:
     before, call, after = transition
-    return hash((*map(word, before), word(call), *map(word, after)))
+    return hash((*_words_of(before), word(call), *_words_of(after)))
 
 
 def _answer_kind(answer: Answer) -> int:
@@ -125,11 +131,13 @@ def features(
 ) -> set[int]:
     """The features that a run showed.
 
+    `pairs` are of its `transitions`.
     `performed` is its scenario as it was performed, `places` what `Watched` noted; the answers in the one stand in the
     order of the other.
     """
-    found = {feature(Kind.TRANSITION, _transition(each)) for each in transitions}
-    found |= {feature(Kind.PAIR, _transition(one), _transition(two)) for one, two in pairs}
+    numbers = {each: _transition(each) for each in transitions}
+    found = {feature(Kind.TRANSITION, number) for number in numbers.values()}
+    found |= {feature(Kind.PAIR, numbers[one], numbers[two]) for one, two in pairs}
     noted = iter(places)
     for step in performed.steps:
         _moves(step, noted, found, 0)
