@@ -33,7 +33,8 @@ Of the device in C most of the time is the start of a process.
 ``Hypothesis`` is its stateful engine on ``chardev_conformance.stateful`` as it comes, ``HypoFuzz`` (25.11.1) runs the
 same machine guided by its coverage of code.
 Both find a defect within 10 s or count as having missed it: three hundred times what a campaign takes in the median.
-A defect that most of its seeds have missed already is not tried with the others, which could not change its median.
+A defect that three of its runs have missed is not tried again, as two more could not change the median of five; some
+others were run three times only.
 Of HypoFuzz, what the process of the device in C takes does not count.
 HypoFuzz is no dependency of anything here: its licence is free of charge for uses that are not commercial alone, and
 does not let it be changed or passed on.
@@ -89,7 +90,7 @@ def _table(methods: list[str], spent: Spent, limits: dict[str, float], suffix: s
             (
                 f"``{method.removesuffix(suffix)}``",
                 str(len(medians)),
-                str(max(map(len, spent[method].values()))),
+                _from_to([*map(len, spent[method].values())]),
                 f"{statistics.median(seconds):.3f}",
                 _number(statistics.median(each[1] for each in medians.values())),
                 f"{seconds[int(len(seconds) * 0.9)]:.2f}",
@@ -133,6 +134,11 @@ def _ratio(
         two[name][which] for name in both
     )
     return "-" if math.isinf(ratio) else f"{ratio:.1f} times"
+
+
+def _from_to(counts: list[int]) -> str:
+    least, most = min(counts), max(counts)
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def _number(calls: float) -> str:
