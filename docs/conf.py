@@ -66,8 +66,8 @@ nitpick_ignore_regex = [
     ("py:class", r"hypothesis\..+"),
     # The union of a number and some words is cut at its commas.
     ("py:class", r"int \| ~typing\.Literal\['all'"),
-    # What the standard library calls otherwise than where it comes from.
-    ("py:class", "GeneratorType"),
+    # What the standard library calls otherwise than where it comes from, and a part of the lockstep's own.
+    ("py:class", r"GeneratorType|chardev_conformance\.choices\.Choices"),
     # Type variables are named in signatures and documented nowhere.
     ("py:.*", r"(.+\.)?(Row|Result|Function|[A-Z][a-z]+T(_contra)?)"),
 ]
