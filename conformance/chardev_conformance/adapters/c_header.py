@@ -158,13 +158,13 @@ class Library:
     def __init__(self, path: str, surroundings: str, lacks: frozenset[str]) -> None:
         self.surroundings = ctypes.CDLL(surroundings, mode=os.RTLD_GLOBAL | os.RTLD_NOW)
         try:
-            self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL | os.RTLD_NOW)
+            self.exports = ctypes.CDLL(path, mode=os.RTLD_LOCAL | os.RTLD_NOW)
         except OSError as error:
             raise TargetError(f"it cannot be loaded: {error}") from None
         missing = [
             symbol
             for call, (symbol, _) in FUNCTIONS.items()
-            if call not in lacks and not hasattr(self.library, symbol)
+            if call not in lacks and not hasattr(self.exports, symbol)
         ]
         if missing:
             raise TargetError(
@@ -173,11 +173,11 @@ class Library:
             )
         self.functions: dict[str, Any] = {}
         for call, (symbol, (result, arguments)) in FUNCTIONS.items():
-            if hasattr(self.library, symbol):
-                function = getattr(self.library, symbol)
+            if hasattr(self.exports, symbol):
+                function = getattr(self.exports, symbol)
                 function.restype, function.argtypes = result, arguments
                 self.functions[call] = function
-        self.restore_message = getattr(self.library, RESTORE_MESSAGE, None)
+        self.restore_message = getattr(self.exports, RESTORE_MESSAGE, None)
         if self.restore_message is not None:
             self.restore_message.restype = c_int
             self.restore_message.argtypes = (_P, _P, c_size_t)
@@ -208,7 +208,7 @@ class Library:
 
     def set_core(self, core: int) -> None:
         """Set the variable `core`; also that of a library which brings its own."""
-        for library in (self.surroundings, self.library):
+        for library in (self.surroundings, self.exports):
             try:
                 c_void_p.in_dll(library, "core").value = core
             except ValueError:

@@ -11,7 +11,7 @@ import os
 import signal
 from typing import Any, Final
 
-from chardev_conformance.spice_server.library import SONAME
+from chardev_conformance.spice_server.libspice import SONAME
 
 _DEPTH: Final = 40
 _SIGNALS: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)

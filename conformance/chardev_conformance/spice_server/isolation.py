@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from chardev_conformance.spice_server.crash import CrashPlaces
-from chardev_conformance.spice_server.library import INSTALL, TooBusyError, load_library
+from chardev_conformance.spice_server.libspice import INSTALL, TooBusyError, load_library
 from chardev_conformance.spice_server.observation import Observation, observation_from_json
 from chardev_conformance.spice_server.stages import STAGES
 from chardev_conformance.spice_server.steps import Scenario, step_from_json, to_json

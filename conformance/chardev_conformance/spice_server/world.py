@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from chardev_conformance.spice_server import client as wire
 from chardev_conformance.spice_server.client import Channel, LinkError, Message
-from chardev_conformance.spice_server.library import (
+from chardev_conformance.spice_server.libspice import (
     NOTIFY_WRITABLE,
     BaseInterface,
     CharDeviceInstance,

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from chardev_conformance.spice_server import client as wire
-from chardev_conformance.spice_server.library import load_library
+from chardev_conformance.spice_server.libspice import load_library
 from chardev_conformance.spice_server.stages import STAGES
 from chardev_conformance.spice_server.steps import Step
 from chardev_conformance.spice_server.world import World, learn_timers

@@ -16,7 +16,7 @@ import pytest
 
 from chardev_conformance.command_line import main
 from chardev_conformance.recorded.sessions import OUT_OF_SIGHT
-from chardev_conformance.spice_server.library import load_library
+from chardev_conformance.spice_server.libspice import load_library
 from chardev_conformance.target import TargetError
 from chardev_spec.rules import RULES
 from tests.conformance.recorded.made import session

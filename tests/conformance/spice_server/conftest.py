@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chardev_conformance.spice_server.isolation import Isolated
-from chardev_conformance.spice_server.library import load_library
+from chardev_conformance.spice_server.libspice import load_library
 from chardev_conformance.target import TargetError
 
 

@@ -9,7 +9,7 @@ from chardev_conformance.command_line import main
 from chardev_conformance.comparison import read_report
 from chardev_conformance.report_html import to_html
 from chardev_conformance.report_junit import to_junit
-from chardev_conformance.spice_server import library
+from chardev_conformance.spice_server import libspice
 from chardev_conformance.spice_server.isolation import Isolated
 from chardev_conformance.spice_server.steps import Scenario, dumps
 from tests.conformance.spice_server.peers import step
@@ -103,4 +103,4 @@ def test_a_missing_library_is_said(
     """The user would not know what to install."""
     monkeypatch.setenv("CHARDEV_SPICE_SERVER", "/nowhere/libspice-server.so.1")
     assert main(["check", "spice-server"]) == 3
-    assert capsys.readouterr().err.endswith(f"install it with: {library.INSTALL}\n")
+    assert capsys.readouterr().err.endswith(f"install it with: {libspice.INSTALL}\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chardev_conformance.spice_server import library
+from chardev_conformance.spice_server import libspice
 from chardev_conformance.spice_server.isolation import Isolated, Limits
 from chardev_conformance.spice_server.observation import Observation
 from chardev_conformance.spice_server.steps import Scenario
@@ -82,9 +82,9 @@ def test_a_scenario_keeps_to_the_limits(limits: Limits, end: str) -> None:
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the library the user would see a traceback, not what to install."""
-    monkeypatch.setattr(library, "SONAME", str(tmp_path / "libspice-server.so.1"))
+    monkeypatch.setattr(libspice, "SONAME", str(tmp_path / "libspice-server.so.1"))
     with pytest.raises(TargetError) as caught:
-        library.load_library()
+        libspice.load_library()
     assert str(caught.value) == (
         f"spice-server: {tmp_path}/libspice-server.so.1: cannot open shared object file: "
         "No such file or directory; install it with: "
